@@ -1,0 +1,165 @@
+/**
+ * What an operator may ask of one tenant's migration, and when.
+ *
+ * `judge` is the whole policy: the update validators, the signal handlers and the CLI's help read it.
+ * A payload comes from a CLI, a form in the Temporal UI or a hand-typed JSON, so `parseCommand` takes
+ * anything and never throws: a handler that throws would wedge a six-week run for good.
+ */
+import { canRollBack, isPhase, PHASES, type Mode, type Phase } from './phase.ts';
+
+// prettier-ignore
+export const COMMANDS = {
+  pause:    { does: 'Hold the phase where it is. Mirror, reconcile and the trip back on drift go on.' },
+  resume:   { does: 'Go on after a pause, a rollback or an adoption.' },
+  advance:  { does: 'Approve the next phase where the plan asks an operator (ready to ramp).' },
+  rollback: { does: 'Put reads back on the source now. Dual writes go on; nothing is lost.' },
+  retry:    { does: 'Try again what stopped the line, after its cause was mended.' },
+  waive:    { does: 'Open one gate by decision: {"gate": "...", "until": "2026-12-01T00:00:00Z"}. Shown for ever.' },
+  setPace:  { does: 'Limit the backfill: {"rowsPerSecond": 5000}; 0 removes the limit.' },
+  abort:    { does: 'Give up this tenant: mirror off, target rows kept. Needs expectPhase.' },
+} as const;
+
+export type CommandName = keyof typeof COMMANDS;
+export const COMMAND_NAMES = Object.keys(COMMANDS) as CommandName[];
+
+export interface Command {
+  readonly name: CommandName;
+  readonly requestId: string;
+  readonly actor: string;
+  readonly reason: string;
+  readonly expectPhase: Phase | null;
+  readonly gate: string | null;
+  /** Milliseconds since the epoch. */
+  readonly until: number | null;
+  readonly rowsPerSecond: number | null;
+}
+
+export type Parsed =
+  { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string };
+
+/** What `judge` has to know of a run. */
+export interface View {
+  readonly tenant: string;
+  readonly phase: Phase;
+  readonly mode: Mode;
+  readonly reason: string | null;
+  /** Does the plan ask an operator before `ramp`? */
+  readonly approval: boolean;
+  readonly approved: boolean;
+  /** Names of the gates of this phase. */
+  readonly gates: readonly string[];
+}
+
+const EXAMPLE = '{"requestId":"1","actor":"ann","reason":"why"}';
+
+/** @param payload whatever arrived: nothing, a string, a wrong shape. */
+export function parseCommand(name: CommandName, payload: unknown): Parsed {
+  if (typeof payload !== 'object' || payload === null || Array.isArray(payload)) {
+    return { ok: false, why: `${name} needs one JSON object such as ${EXAMPLE}` };
+  }
+  const fields = payload as Readonly<Record<string, unknown>>;
+  for (const field of ['requestId', 'actor', 'reason'] as const) {
+    const value = fields[field];
+    if (typeof value !== 'string' || value.trim() === '' || value.length > 1_000) {
+      return {
+        ok: false,
+        why: `${name} needs "${field}", a text of 1 to 1,000 characters, as in ${EXAMPLE}`,
+      };
+    }
+  }
+  const expectPhase = fields['expectPhase'];
+  if (
+    expectPhase !== undefined &&
+    expectPhase !== null &&
+    !(typeof expectPhase === 'string' && isPhase(expectPhase))
+  ) {
+    return { ok: false, why: `expectPhase is none of ${Object.keys(PHASES).join(', ')}` };
+  }
+  const details = parseDetails(name, fields);
+  if (typeof details === 'string') return { ok: false, why: details };
+  return {
+    ok: true,
+    command: {
+      name,
+      requestId: fields['requestId'] as string,
+      actor: fields['actor'] as string,
+      reason: fields['reason'] as string,
+      expectPhase: (expectPhase as Phase | undefined | null) ?? null,
+      ...details,
+    },
+  };
+}
+
+type Details = Pick<Command, 'gate' | 'until' | 'rowsPerSecond'>;
+const NO_DETAILS: Details = { gate: null, until: null, rowsPerSecond: null };
+
+function parseDetails(name: CommandName, fields: Readonly<Record<string, unknown>>): Details | string {
+  if (name === 'waive') {
+    const until = typeof fields['until'] === 'string' ? Date.parse(fields['until']) : Number.NaN;
+    if (typeof fields['gate'] !== 'string') return 'waive needs "gate", the name of a gate that `why` lists';
+    if (Number.isNaN(until)) return 'waive needs "until", a time such as "2026-12-01T00:00:00Z"';
+    return { ...NO_DETAILS, gate: fields['gate'], until };
+  }
+  if (name === 'setPace') {
+    const pace = fields['rowsPerSecond'];
+    if (typeof pace !== 'number' || !Number.isInteger(pace) || pace < 0) {
+      return 'setPace needs "rowsPerSecond", a whole number; 0 removes the limit';
+    }
+    return { ...NO_DETAILS, rowsPerSecond: pace };
+  }
+  return NO_DETAILS;
+}
+
+/** @returns null when the command may run now, else why not and what to do instead. */
+export function judge(command: Command, view: View): string | null {
+  const { phase } = view;
+  if (phase === 'aborted') return `the migration of ${view.tenant} was aborted; start it again to go on`;
+  if (command.expectPhase !== null && command.expectPhase !== phase) {
+    return `expected phase ${command.expectPhase}, but ${view.tenant} is in ${phase}; look at status and decide again`;
+  }
+  return JUDGES[command.name](command, view);
+}
+
+type Judge = (command: Command, view: View) => string | null;
+
+const JUDGES: Readonly<Record<CommandName, Judge>> = {
+  pause: (_, { phase, mode, reason }) => {
+    if (phase === 'rolling-back') return 'a rollback is not paused; it ends in shadow, held, within seconds';
+    if (mode === 'paused') return `already paused: ${reason ?? 'no reason given'}`;
+    return mode === 'stopped' ? `the line is already stopped: ${reason ?? 'no reason given'}` : null;
+  },
+  resume: (_, { mode }) => {
+    if (mode === 'paused') return null;
+    return mode === 'stopped'
+      ? 'the line is stopped, not paused: mend the cause, then retry'
+      : `not paused: the mode is ${mode}`;
+  },
+  advance: (_, { phase, mode, approval, approved }) => {
+    if (phase === 'ramp') return 'ramp is the last phase of this version: promote is not built yet';
+    if (mode === 'paused') return 'paused: resume first';
+    if (mode === 'stopped') return 'the line is stopped: mend the cause, then retry';
+    if (phase !== 'ready') return `${phase} advances by itself when its gates are open; see why`;
+    if (!approval) return 'the plan asks no operator here; ready advances by itself when its gates are open';
+    return approved ? 'already approved; see why for the gates that are still closed' : null;
+  },
+  rollback: (_, { phase }) => {
+    if (canRollBack(phase)) return null;
+    return phase === 'rolling-back'
+      ? 'already rolling back'
+      : `reads are on the source in ${phase}: there is nothing to roll back`;
+  },
+  retry: (_, { mode }) => {
+    if (mode === 'stopped') return null;
+    return mode === 'paused' ? 'paused, not stopped: resume' : `the line is not stopped: the mode is ${mode}`;
+  },
+  waive: ({ gate }, { phase, gates }) => {
+    if (gate !== null && gates.includes(gate)) return null;
+    const open = gates.length === 0 ? 'none' : gates.join(', ');
+    return `${phase} has no gate "${gate ?? ''}"; its gates: ${open}`;
+  },
+  setPace: () => null,
+  abort: ({ expectPhase }, { phase }) => {
+    if (canRollBack(phase) || phase === 'rolling-back') return 'reads may be on the target: rollback first';
+    return expectPhase === null ? `abort needs expectPhase: "${phase}"` : null;
+  },
+};

@@ -1,0 +1,181 @@
+/**
+ * Evidence in, verdict out: no read flip without evidence (promise P6).
+ *
+ * Each gate is a pure function over recorded numbers; what it saw and what it asked for are kept with
+ * the verdict. A number that could not be read is null, and a gate over null is closed.
+ */
+import { formatDuration, type Milliseconds } from './duration.ts';
+import type { Phase } from './phase.ts';
+import type { TenantPlan } from './plan.ts';
+
+/** Numbers read from the control schemas of both sides at one moment. Times in epoch milliseconds of the source. */
+export interface Evidence {
+  readonly at: number;
+  /** Age of the tenant's oldest journal row; 0 when the journal is empty. */
+  readonly journalAge: Milliseconds | null;
+  readonly journalRows: number | null;
+  /** When the mirror last finished a cycle for the tenant. */
+  readonly mirroredAt: number | null;
+  readonly tables: { readonly all: number; readonly copied: number };
+  readonly rows: { readonly copied: number; readonly estimated: number };
+  /** Clean passes that began in this phase. */
+  readonly cleanPasses: number;
+  /** Since when every pass was clean and no drift was found; null: no clean pass yet. */
+  readonly cleanSince: number | null;
+  readonly lastPassAt: number | null;
+  readonly openDrift: number | null;
+  readonly shadow: { readonly samples: number; readonly differing: number };
+  readonly nodes: { readonly live: number; readonly following: number };
+  readonly certificateAt: number | null;
+  readonly captureLost: string | null;
+}
+
+export interface Waiver {
+  readonly gate: string;
+  readonly until: number;
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface GateVerdict {
+  readonly gate: string;
+  readonly open: boolean;
+  readonly saw: string;
+  readonly needs: string;
+  /** What clears it: a command, or what to wait for. */
+  readonly clear: string;
+  readonly waived: boolean;
+}
+
+interface GateInput {
+  readonly evidence: Evidence;
+  readonly plan: TenantPlan;
+  /** When the phase was entered. */
+  readonly since: number;
+  readonly approved: boolean;
+}
+
+type Gate = (input: GateInput) => Omit<GateVerdict, 'gate' | 'waived'>;
+
+const WAIT = 'wait; it clears by itself';
+
+const cleanFor =
+  (wanted: (plan: TenantPlan) => Milliseconds): Gate =>
+  ({ evidence, plan, since }) => {
+    const start = evidence.cleanSince === null ? null : Math.max(evidence.cleanSince, since);
+    const clean =
+      start === null || evidence.lastPassAt === null ? 0 : Math.max(0, evidence.lastPassAt - start);
+    const needs = wanted(plan);
+    return {
+      open: start !== null && clean >= needs,
+      saw: start === null ? 'no clean pass yet' : `clean for ${formatDuration(clean)}`,
+      needs: `clean for ${formatDuration(needs)}`,
+      clear: WAIT,
+    };
+  };
+
+const GATES = {
+  'journal-age': ({ evidence: { journalAge }, plan }) => ({
+    open: journalAge !== null && journalAge <= Math.max(plan.durations.dirtyAfter, 2_000),
+    saw:
+      journalAge === null
+        ? 'the journal could not be read'
+        : `oldest journal row ${formatDuration(journalAge)}`,
+    needs: `at most ${formatDuration(Math.max(plan.durations.dirtyAfter, 2_000))}`,
+    clear: `${WAIT}; if it grows: is the target up, is a worker running?`,
+  }),
+  nodes: ({ evidence: { nodes }, plan }) => ({
+    open: nodes.live >= plan.gates.nodes && nodes.following === nodes.live,
+    saw: `${nodes.following} of ${nodes.live} live nodes follow`,
+    needs: `all, and at least ${plan.gates.nodes}`,
+    clear: 'start the application with the Switchback library; see `switchback flags watch`',
+  }),
+  copied: ({ evidence: { tables } }) => ({
+    open: tables.all > 0 && tables.copied === tables.all,
+    saw: `${tables.copied} of ${tables.all} tables at their end`,
+    needs: 'every table',
+    clear: WAIT,
+  }),
+  'clean-passes': ({ evidence, plan }) => ({
+    open: evidence.cleanPasses >= plan.gates.cleanPasses,
+    saw: `${evidence.cleanPasses} clean passes in this phase`,
+    needs: `${plan.gates.cleanPasses}`,
+    clear: WAIT,
+  }),
+  'open-drift': ({ evidence: { openDrift } }) => ({
+    open: openDrift === 0,
+    saw: openDrift === null ? 'the evidence could not be read' : `${openDrift} open`,
+    needs: 'none',
+    clear: 'look at `why`, then `repair`, then `retry`',
+  }),
+  'clean-time': cleanFor((plan) => plan.durations.shadow),
+  soak: cleanFor((plan) => plan.durations.soak),
+  'shadow-samples': ({ evidence: { shadow }, plan }) => ({
+    open: shadow.samples >= plan.gates.shadowSamples,
+    saw: `${shadow.samples} samples`,
+    needs: `at least ${plan.gates.shadowSamples}`,
+    clear: `${WAIT} while the application reads`,
+  }),
+  'shadow-equal': ({ evidence: { shadow } }) => ({
+    open: shadow.differing === 0,
+    saw: `${shadow.differing} differing`,
+    needs: 'none',
+    clear: 'find the read by its name in `why`; a drift would have stopped the line',
+  }),
+  certificate: ({ evidence, plan }) => {
+    const age = evidence.certificateAt === null ? null : evidence.at - evidence.certificateAt;
+    return {
+      open: age !== null && age <= plan.durations.certificate,
+      saw: age === null ? 'no drill certificate' : `certificate is ${formatDuration(age)} old`,
+      needs: `younger than ${formatDuration(plan.durations.certificate)}`,
+      clear: 'rollback and resume runs the drill again',
+    };
+  },
+  approval: ({ plan, approved }) => ({
+    open: approved || !plan.approval,
+    saw: approved ? 'approved' : 'not approved',
+    needs: plan.approval ? "an operator's advance" : 'nothing',
+    clear: 'switchback advance TENANT --reason "..."',
+  }),
+  capture: ({ evidence: { captureLost } }) => ({
+    open: captureLost === null,
+    saw: captureLost ?? 'capture stands',
+    needs: 'triggers on every table',
+    clear: 'switchback install, then switchback retry TENANT',
+  }),
+  promote: () => ({
+    open: false,
+    saw: 'promote is not built in this version',
+    needs: 'a version that moves the write authority',
+    clear: 'nothing to do: the tenant stays in ramp; rollback is possible at any time',
+  }),
+} as const satisfies Readonly<Record<string, Gate>>;
+
+export type GateName = keyof typeof GATES;
+
+/** Which gates stand between a phase and the next one, in the order in which a console shows them. */
+// prettier-ignore
+export const PHASE_GATES: Readonly<Record<Phase, readonly GateName[]>> = {
+  preflight: [],
+  'dual-write': ['capture', 'journal-age', 'nodes'],
+  backfill: ['capture', 'copied'],
+  reconcile: ['capture', 'clean-passes', 'open-drift'],
+  shadow: ['capture', 'clean-time', 'open-drift', 'shadow-samples', 'shadow-equal', 'journal-age'],
+  drill: ['certificate'],
+  ready: ['capture', 'approval', 'certificate', 'open-drift', 'shadow-equal', 'journal-age', 'nodes'],
+  ramp: ['capture', 'soak', 'open-drift', 'promote'],
+  'rolling-back': [],
+  aborted: [],
+};
+
+export function judgeGates(phase: Phase, input: GateInput, waivers: readonly Waiver[]): GateVerdict[] {
+  return PHASE_GATES[phase].map((gate) => {
+    const verdict = GATES[gate](input);
+    const waived =
+      !verdict.open && waivers.some((waiver) => waiver.gate === gate && waiver.until > input.evidence.at);
+    return { gate, ...verdict, waived };
+  });
+}
+
+export const allOpen = (verdicts: readonly GateVerdict[]): boolean =>
+  verdicts.every((verdict) => verdict.open || verdict.waived);

@@ -1,0 +1,100 @@
+/** The plan as the program sees it: parsed, every default filled in, every duration in milliseconds. */
+import type { Milliseconds } from './duration.ts';
+
+export interface Endpoint {
+  /** Environment variable that holds `mysql://user:password@host:port`; never the address itself. */
+  readonly urlEnv: string;
+  readonly schema: string;
+}
+
+export type Tenancy =
+  | { readonly kind: 'column'; readonly column: string }
+  | { readonly kind: 'parent'; readonly parent: string; readonly column: string; readonly references: string }
+  | { readonly kind: 'shared' };
+
+export interface TablePlan {
+  readonly name: string;
+  readonly tenancy: Tenancy;
+  /** Immutable, indexed time column by which reconcile cuts its windows; null: by key. */
+  readonly time: string | null;
+}
+
+export interface Wave {
+  readonly name: string;
+  readonly tenants: readonly string[];
+  /** Does `ready` wait for an operator's `advance`? */
+  readonly approval: boolean;
+}
+
+export interface Durations {
+  /** Clean time that `shadow` asks for. */
+  readonly shadow: Milliseconds;
+  /** Clean time that `ramp` asks for. */
+  readonly soak: Milliseconds;
+  /** Pause between two reconcile passes. */
+  readonly reconcileEvery: Milliseconds;
+  /** Length of one run of the continuous reconcile before it continues as new. */
+  readonly reconcileRun: Milliseconds;
+  /** How often a waiting tenant looks at its gates even when nothing was reported. */
+  readonly gateEvery: Milliseconds;
+  /** A tenant with an older journal row is dirty: read from the source until drained. */
+  readonly dirtyAfter: Milliseconds;
+  /** How long an application write waits for its mirror in `read-target`. */
+  readonly mirrorBudget: Milliseconds;
+  /** How long the drill reads through the target. */
+  readonly drill: Milliseconds;
+  /** Age at which a drill certificate is no longer taken. */
+  readonly certificate: Milliseconds;
+  /** A missing row of the same tenant again within this time is an alert. */
+  readonly missingAgain: Milliseconds;
+  /** How long an application node's lease lives without renewal. */
+  readonly lease: Milliseconds;
+}
+
+export interface Limits {
+  /** Time that one window statement should take. */
+  readonly windowTarget: Milliseconds;
+  readonly windowRows: number;
+  readonly backfillParallel: number;
+  /** Copying pauses while a server has more running threads than this. */
+  readonly threadsRunning: number;
+  /** Rows a second of one tenant's backfill; 0: no limit. */
+  readonly rowsPerSecond: number;
+}
+
+export interface Gates {
+  readonly shadowSamples: number;
+  readonly cleanPasses: number;
+  /** Application nodes that must hold a live lease. */
+  readonly nodes: number;
+}
+
+export interface Plan {
+  readonly name: string;
+  readonly source: Endpoint;
+  readonly target: Endpoint;
+  readonly redis: { readonly urlEnv: string } | null;
+  readonly control: { readonly schema: string };
+  readonly temporal: { readonly namespace: string };
+  readonly tables: readonly TablePlan[];
+  readonly waves: readonly Wave[];
+  readonly durations: Durations;
+  readonly limits: Limits;
+  readonly gates: Gates;
+}
+
+/** What a workflow carries of the plan: no table, no address, no secret. `plan apply` replaces it in a run. */
+export type TenantPlan = Pick<Plan, 'name' | 'durations' | 'limits' | 'gates'> & {
+  readonly approval: boolean;
+};
+
+export const waveOf = (plan: Plan, tenant: string): Wave | null =>
+  plan.waves.find((wave) => wave.tenants.includes(tenant)) ?? null;
+
+export const tenantPlan = (plan: Plan, tenant: string): TenantPlan => ({
+  name: plan.name,
+  durations: plan.durations,
+  limits: plan.limits,
+  gates: plan.gates,
+  approval: waveOf(plan, tenant)?.approval ?? true,
+});
