@@ -65,10 +65,8 @@ async function fetchMysql(log: Log): Promise<string> {
       },
     });
   } catch (error) {
-    throw unavailable(
-      { ...ways, reason: `Debian's packages could not be fetched (${(error as Error).message})` },
-      error,
-    );
+    log((error as Error).message);
+    throw unavailable({ ...ways, reason: "Debian's packages could not be fetched (see above)" }, error);
   }
 }
 

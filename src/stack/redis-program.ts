@@ -38,9 +38,7 @@ async function fetchRedis(log: Log): Promise<string> {
       },
     });
   } catch (error) {
-    throw unavailable(
-      { ...ways, reason: `Debian's packages could not be fetched (${(error as Error).message})` },
-      error,
-    );
+    log((error as Error).message);
+    throw unavailable({ ...ways, reason: "Debian's packages could not be fetched (see above)" }, error);
   }
 }

@@ -14,7 +14,10 @@ interface Command {
 
 const KEPT_LINES = 15;
 
-/** @throws Error with the last lines of output when the program can't start or ends with another code than 0. */
+/**
+ * @returns standard output
+ * @throws Error with the last lines it wrote when the program can't start or ends with another code than 0
+ */
 export async function runCommand({ command, args, cwd, env, onLine }: Command): Promise<string> {
   const child = spawn(command, args, {
     cwd,
@@ -24,8 +27,9 @@ export async function runCommand({ command, args, cwd, env, onLine }: Command): 
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const release = child.pid === undefined ? () => {} : guard().process(child.pid);
-  const lines: string[] = [];
-  const read = async (stream: Readable) => {
+  const output: string[] = [];
+  const errors: string[] = [];
+  const read = async (stream: Readable, lines: string[]) => {
     for await (const line of createInterface({ input: stream })) {
       lines.push(line);
       onLine?.(line);
@@ -36,11 +40,12 @@ export async function runCommand({ command, args, cwd, env, onLine }: Command): 
     child.once('close', resolve);
   });
   try {
-    const [code] = await Promise.all([ended, read(child.stdout), read(child.stderr)]);
+    const [code] = await Promise.all([ended, read(child.stdout, output), read(child.stderr, errors)]);
     if (code !== 0) {
-      throw new Error(`${command} ended with code ${code}:\n${lines.slice(-KEPT_LINES).join('\n')}`);
+      const told = errors.length > 0 ? errors : output;
+      throw new Error(`${command} ended with code ${code}:\n${told.slice(-KEPT_LINES).join('\n')}`);
     }
-    return lines.join('\n');
+    return output.join('\n');
   } finally {
     release();
   }

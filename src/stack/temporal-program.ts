@@ -39,7 +39,8 @@ async function buildTemporal(log: Log): Promise<string> {
   try {
     return await cached({ name: `temporal-${VERSION}`, log, make: (path) => build(go, path, log) });
   } catch (error) {
-    throw unavailable({ ...ways, reason: `its build failed (${(error as Error).message})` }, error);
+    log((error as Error).message);
+    throw unavailable({ ...ways, reason: 'its build failed (see above)' }, error);
   }
 }
 
