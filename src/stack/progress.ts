@@ -2,9 +2,6 @@ import type { Log } from './servers.ts';
 
 /** Often enough to see it move, seldom enough for a log file. */
 const EVERY_MS = 10_000;
-/** Below this share the pace says nothing yet, and the expectation is the better guess. */
-const TRUSTED_SHARE = 0.1;
-
 interface Job {
   readonly log: Log;
   readonly what: string;
@@ -20,7 +17,9 @@ export function progress({ log, what, expectedSeconds }: Job): (share: number, d
     if (now - said < EVERY_MS) return;
     said = now;
     const elapsed = (now - begun) / 1000;
-    const left = share > TRUSTED_SHARE ? (elapsed / share) * (1 - share) : expectedSeconds - elapsed;
+    // Early on the pace says little and the expectation is the better guess; later it is the other way round.
+    const atThisPace = share > 0 ? elapsed / share : expectedSeconds;
+    const left = share * atThisPace + (1 - share) * expectedSeconds - elapsed;
     const percent = Math.min(99, Math.floor(share * 100));
     log(
       `${what}: ${percent} %${detail === '' ? '' : ` (${detail})`}, about ${spoken(Math.max(1, left))} left`,
