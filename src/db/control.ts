@@ -1,0 +1,80 @@
+/**
+ * The control schemas: what Switchback keeps beside the data, on each side.
+ *
+ * Whatever decides lives on the source, in one failure domain with the data it decides about. The target
+ * keeps only what must commit together with the rows: locks, turns and cursors. Statements are
+ * idempotent; a newer version appends statements, it never rewrites one.
+ */
+import type { Database } from './database.ts';
+import { ident, qualified } from './sql.ts';
+
+export const CONTROL_VERSION = 1;
+
+const OPTIONS = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin';
+/** A tenant id as bytes: 255 characters of UTF-8. */
+const TENANT = 'VARBINARY(1020)';
+
+// prettier-ignore
+const SOURCE_TABLES: Readonly<Record<string, string>> = {
+  version: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, schema_version INT UNSIGNED NOT NULL, change_version BIGINT UNSIGNED NOT NULL`,
+  tracked_table: `id SMALLINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, tenancy TEXT NOT NULL, time_column VARCHAR(64) NULL,
+    triggers_hash CHAR(64) NULL, created VARCHAR(32) NULL, installed_at TIMESTAMP(6) NULL, UNIQUE KEY by_name (name)`,
+  journal: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL,
+    parent_key VARBINARY(8192) NULL, created_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_tenant (tenant, id), KEY by_key (table_id, row_key(40))`,
+  stage: `tenant ${TENANT} NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL, epoch BIGINT UNSIGNED NOT NULL, version BIGINT UNSIGNED NOT NULL, dirty TINYINT NOT NULL DEFAULT 0,
+    changed_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_version (version)`,
+  audit: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), tenant ${TENANT} NOT NULL, event VARCHAR(32) NOT NULL,
+    before_value VARCHAR(64) NULL, after_value VARCHAR(64) NULL, epoch BIGINT UNSIGNED NULL, actor VARCHAR(255) NOT NULL, reason VARCHAR(1000) NOT NULL, request_id VARCHAR(255) NULL,
+    KEY by_tenant (tenant, id)`,
+  node: `node VARCHAR(128) NOT NULL PRIMARY KEY, service VARCHAR(128) NOT NULL, version BIGINT UNSIGNED NOT NULL, seen_at TIMESTAMP(6) NOT NULL, lease_until TIMESTAMP(6) NOT NULL`,
+  migration: `tenant ${TENANT} NOT NULL PRIMARY KEY, phase VARCHAR(16) NOT NULL, mode VARCHAR(16) NOT NULL, reason VARCHAR(2000) NULL, since TIMESTAMP(6) NOT NULL,
+    run_id VARCHAR(64) NOT NULL, wave VARCHAR(128) NOT NULL, started_at TIMESTAMP(6) NOT NULL, rows_per_second INT UNSIGNED NOT NULL DEFAULT 0, waivers TEXT NULL,
+    backfill_round INT UNSIGNED NOT NULL DEFAULT 1`,
+  shadow: `tenant ${TENANT} NOT NULL, read_name VARCHAR(128) NOT NULL, node VARCHAR(128) NOT NULL, samples BIGINT UNSIGNED NOT NULL, differing BIGINT UNSIGNED NOT NULL,
+    first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, PRIMARY KEY (tenant, read_name, node)`,
+  pass: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, started_at TIMESTAMP(6) NOT NULL, ended_at TIMESTAMP(6) NULL, position TEXT NULL,
+    windows BIGINT UNSIGNED NOT NULL DEFAULT 0, row_count BIGINT UNSIGNED NOT NULL DEFAULT 0, suspects BIGINT UNSIGNED NOT NULL DEFAULT 0, in_flight BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    repaired BIGINT UNSIGNED NOT NULL DEFAULT 0, drifted BIGINT UNSIGNED NOT NULL DEFAULT 0, clean TINYINT NULL, KEY by_tenant (tenant, id)`,
+  pass_window: `pass_id BIGINT UNSIGNED NOT NULL, seq INT UNSIGNED NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, bounds VARCHAR(2000) NOT NULL, source_rows BIGINT UNSIGNED NOT NULL,
+    target_rows BIGINT UNSIGNED NOT NULL, source_digest CHAR(32) NOT NULL, target_digest CHAR(32) NOT NULL, executor VARCHAR(16) NOT NULL, at TIMESTAMP(6) NOT NULL, PRIMARY KEY (pass_id, seq)`,
+  drift: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL, class VARCHAR(16) NOT NULL,
+    columns_differing TEXT NULL, source_hash CHAR(64) NULL, target_hash CHAR(64) NULL, pass_id BIGINT UNSIGNED NULL, found_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+    repaired_at TIMESTAMP(6) NULL, verified_at TIMESTAMP(6) NULL, recurred TINYINT NOT NULL DEFAULT 0, KEY by_tenant (tenant, id)`,
+  certificate: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), content TEXT NOT NULL, KEY by_tenant (tenant, id)`,
+};
+
+// prettier-ignore
+const TARGET_TABLES: Readonly<Record<string, string>> = {
+  tenant_lock: `tenant ${TENANT} NOT NULL PRIMARY KEY, direction VARCHAR(8) NOT NULL, epoch BIGINT UNSIGNED NOT NULL`,
+  mirror_turn: `tenant ${TENANT} NOT NULL PRIMARY KEY, mirrored_at TIMESTAMP(6) NOT NULL`,
+  backfill_cursor: `tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, part SMALLINT UNSIGNED NOT NULL, round INT UNSIGNED NOT NULL, after_key VARBINARY(8192) NULL,
+    end_key VARBINARY(8192) NULL, copied_rows BIGINT UNSIGNED NOT NULL, estimated_rows BIGINT UNSIGNED NOT NULL, finished TINYINT NOT NULL, updated_at TIMESTAMP(6) NOT NULL,
+    PRIMARY KEY (tenant, table_id, part)`,
+};
+
+const creates = (schema: string, tables: Readonly<Record<string, string>>): string[] => [
+  `CREATE DATABASE IF NOT EXISTS ${ident(schema)} DEFAULT CHARACTER SET utf8mb4`,
+  ...Object.entries(tables).map(([name, body]) => `CREATE TABLE IF NOT EXISTS ${qualified(schema, name)} (${body}) ${OPTIONS}`),
+];
+
+export const sourceControlSql = (schema: string): string[] => [
+  ...creates(schema, SOURCE_TABLES),
+  `INSERT IGNORE INTO ${qualified(schema, 'version')} VALUES (1, ${CONTROL_VERSION}, 0)`,
+];
+
+export const targetControlSql = (schema: string): string[] => creates(schema, TARGET_TABLES);
+
+/** Safe to repeat; the dry run prints the same statements. */
+export async function installControl(source: Database, target: Database, schema: string): Promise<void> {
+  for (const sql of sourceControlSql(schema)) await source.run(sql);
+  for (const sql of targetControlSql(schema)) await target.run(sql);
+}
+
+/** Rows of the target that must exist before a tenant can be locked. */
+export async function admitTenants(target: Database, schema: string, tenants: readonly string[]): Promise<void> {
+  for (const tenant of tenants) {
+    const bytes = Buffer.from(tenant, 'utf8');
+    await target.run(`INSERT IGNORE INTO ${qualified(schema, 'tenant_lock')} VALUES (?, 'forward', 0)`, [bytes]);
+    await target.run(`INSERT IGNORE INTO ${qualified(schema, 'mirror_turn')} VALUES (?, '2000-01-01 00:00:00')`, [bytes]);
+  }
+}

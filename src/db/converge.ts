@@ -1,0 +1,301 @@
+/**
+ * The one protocol under everything: make the target's rows equal to the source's, for some keys.
+ *
+ * Mirror, repair, unique-value conflicts and the verdict all go through `converge`. Order is the proof:
+ *   1. target: BEGIN, lock the tenants' rows FOR UPDATE in name order, check their direction;
+ *   2. source: one REPEATABLE READ snapshot of the tenant's journal rows, then of the images of their keys;
+ *   3. the locks held must cover every key's tenants (of its image, its target row, its journal rows);
+ *      if not, release, and start again with the union;
+ *   4. target: delete all those keys, insert the images that exist, COMMIT;
+ *   5. source: delete the journal rows that were read, by id.
+ * Writers of a tenant are serialised by its lock and each reads the source after it has the lock, so what
+ * is written last was read last; a journal row outlives at least one such read. A crash anywhere repeats
+ * work and loses none. `test/db/protocol` shows what breaks without each rule.
+ */
+import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
+import { UNRESOLVED } from '../domain/stage.ts';
+import { columnOf } from './catalog.ts';
+import type { Database, RawRow, Session, TextRow } from './database.ts';
+import { insertImages, selectImage } from './images.ts';
+import { keyOfColumns, keysJoin, keySql, keysTable } from './keys.ts';
+import { list, qualified, tenantLiteral } from './sql.ts';
+import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+/** Keys by table number. */
+export type Keys = ReadonlyMap<number, ReadonlySet<string>>;
+
+export interface ConvergeRequest {
+  /** Tenants to lock; the union of what turns out to be needed is locked before anything is written. */
+  readonly tenants: readonly string[];
+  /** Whose journal rows to apply, oldest first; null: none. */
+  readonly journal: { readonly tenant: string; readonly afterId: string; readonly limit: number } | null;
+  /** Keys to apply whether journaled or not. */
+  readonly keys: Keys;
+  /** Called on the locked target first; false: somebody else has the turn, nothing is done. */
+  readonly takeTurn?: (target: Session) => Promise<boolean>;
+  /** Called in both transactions after the rows were written, before the target commits. */
+  readonly atOneInstant?: (source: Session, target: Session, locked: readonly string[]) => Promise<void>;
+}
+
+export interface Converged {
+  readonly kind: 'done' | 'busy';
+  /** Journal rows that were applied and deleted. */
+  readonly applied: number;
+  /** Highest journal id that was read; '0' when none. */
+  readonly lastId: string;
+  /** Did the batch cover the whole journal of the tenant as of the snapshot? */
+  readonly covered: boolean;
+}
+
+interface Image {
+  readonly key: string;
+  readonly tenant: string | null;
+  readonly values: RawRow;
+}
+
+interface SourceView {
+  readonly journalIds: readonly string[];
+  readonly covered: boolean;
+  readonly keys: Map<number, Set<string>>;
+  readonly images: ReadonlyMap<number, readonly Image[]>;
+  /** Tenants of images and journal rows of the keys. */
+  readonly tenants: ReadonlySet<string>;
+}
+
+type Step =
+  | { readonly kind: 'busy' }
+  | { readonly kind: 'extend'; readonly tenants: readonly string[]; readonly keys: Keys }
+  | { readonly kind: 'done'; readonly view: SourceView };
+
+const ROUNDS = 12;
+
+/** @throws TransientDatabaseError when the locks or unique values did not settle; nothing is lost, repeat it */
+export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Converged> {
+  let tenants = request.tenants;
+  let keys = request.keys;
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const step = await attempt(pair, tracked, { ...request, tenants, keys });
+    if (step.kind === 'busy') return { kind: 'busy', applied: 0, lastId: '0', covered: false };
+    if (step.kind === 'done') {
+      await deleteJournal(pair.source, pair.control, step.view.journalIds);
+      return {
+        kind: 'done',
+        applied: step.view.journalIds.length,
+        lastId: step.view.journalIds.at(-1) ?? '0',
+        covered: step.view.covered,
+      };
+    }
+    tenants = [...new Set([...tenants, ...step.tenants])];
+    keys = unionKeys(keys, step.keys);
+    await admitAll(pair, tenants);
+  }
+  throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle in ${ROUNDS} rounds`);
+}
+
+async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Step> {
+  let writing: TrackedTable | null = null;
+  let view: SourceView | null = null;
+  try {
+    return await pair.target.transaction(async (target) => {
+      if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
+      const locked = await lockTenants(target, pair.control, request.tenants);
+      return pair.source.snapshot(async (source): Promise<Step> => {
+        view = await readSource(source, pair, tracked, request);
+        const holders = await targetTenants(target, tracked, view.keys);
+        const missing = [...new Set([...view.tenants, ...holders])].filter((tenant) => !locked.includes(tenant));
+        if (missing.length > 0) return { kind: 'extend', tenants: missing, keys: new Map() };
+        for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);
+        for (const [id, images] of view.images) {
+          writing = tracked.target(id);
+          await insertImages(target, writing.table, images.map((image) => image.values));
+        }
+        await request.atOneInstant?.(source, target, locked);
+        return { kind: 'done', view };
+      });
+    });
+  } catch (error) {
+    if (error instanceof DatabaseError && error.errno === 1062 && writing !== null && view !== null) {
+      return extendByHolders(pair, writing, view);
+    }
+    throw error;
+  }
+}
+
+/** Waits for the rows, in name order so that two appliers never wait for each other. */
+export async function lockTenants(target: Session, control: string, tenants: readonly string[]): Promise<string[]> {
+  const sorted = [...new Set(tenants)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+  const rows = await target.rows(
+    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE`,
+  );
+  if (rows.length < sorted.length) throw new TransientDatabaseError('target: a tenant has no lock row yet');
+  checkDirection(rows);
+  return sorted;
+}
+
+/** Disjoint windows of one tenant share its lock; mirror, verdict and repair exclude them. */
+export async function shareTenant(target: Session, control: string, tenant: string): Promise<void> {
+  const rows = await target.rows(
+    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant = ${tenantLiteral(tenant)} FOR SHARE`,
+  );
+  if (rows.length === 0) throw new TransientDatabaseError('target: the tenant has no lock row yet');
+  checkDirection(rows);
+}
+
+function checkDirection(rows: readonly TextRow[]): void {
+  const turned = rows.find((row) => row['direction'] !== 'forward');
+  if (turned !== undefined) throw new DatabaseError(`target: the mirror of ${turned['tenant']} does not run forward`);
+}
+
+async function admitAll(pair: Pair, tenants: readonly string[]): Promise<void> {
+  for (const tenant of tenants) {
+    await pair.target.run(`INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(tenant)}, 'forward', 0)`);
+  }
+}
+
+async function readSource(source: Session, pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<SourceView> {
+  const keys = new Map([...request.keys].map(([id, set]) => [id, new Set(set)]));
+  const tenants = new Set<string>();
+  let journalIds: string[] = [];
+  let covered = true;
+  if (request.journal !== null) {
+    const { tenant, afterId, limit } = request.journal;
+    const rows = await source.rows(
+      `SELECT id, table_id, row_key FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} AND id > ${afterId} ORDER BY id LIMIT ${limit}`,
+    );
+    journalIds = rows.map((row) => row['id']!);
+    covered = rows.length < limit && afterId === '0';
+    for (const row of rows) addKey(keys, Number(row['table_id']), row['row_key']!);
+    tenants.add(tenant);
+  }
+  const images = new Map<number, readonly Image[]>();
+  for (const [id, tableKeys] of keys) {
+    for (const tenant of await journalTenants(source, pair.control, id, tableKeys)) tenants.add(tenant);
+    images.set(id, await readImages(source, tracked.source(id), tableKeys));
+  }
+  const owners = new Set([...images.values()].flatMap((rows) => rows.flatMap((image) => image.tenant ?? [])));
+  const mirrored = await mirroredTenants(source, pair.control, owners);
+  for (const owner of owners) tenants.add(owner);
+  for (const [id, rows] of images) {
+    // A row without a parent belongs to nobody; a row of a source-only tenant is not on the target.
+    images.set(id, rows.filter((image) => image.tenant !== null && mirrored.has(image.tenant)));
+  }
+  return { journalIds, covered, keys, images, tenants };
+}
+
+/** Whoever has a journal row for one of the keys, under whichever tenant. */
+export async function journalTenants(source: Session, control: string, id: number, keys: ReadonlySet<string>): Promise<Set<string>> {
+  const rows = await source.rows(
+    `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE table_id = ${id} AND row_key IN (${list([...keys].map(keyLiteral))})`,
+  );
+  return new Set(rows.map((row) => row['tenant']!));
+}
+
+export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;
+
+async function readImages(source: Session, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<Image[]> {
+  const { table } = tracked;
+  const rows = await source.raw(
+    `SELECT ${keySql(table, 't')}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, [...keys])} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`,
+  );
+  // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
+  const byKey = new Map(rows.map(([key, tenant, ...values]) => {
+    const text = key!.toString('latin1');
+    return [text, { key: text, tenant: tenant?.toString('utf8') ?? null, values }] as const;
+  }));
+  return [...byKey.values()];
+}
+
+async function mirroredTenants(source: Session, control: string, tenants: ReadonlySet<string>): Promise<Set<string>> {
+  if (tenants.size === 0) return new Set();
+  const rows = await source.rows(
+    `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list([...tenants].map(tenantLiteral))})`,
+  );
+  return new Set(rows.map((row) => row['tenant']!));
+}
+
+/** Tenants that own the target's rows of the keys; a row without a parent may be anybody's. */
+async function targetTenants(target: Session, tracked: Tracked, keys: Keys): Promise<Set<string>> {
+  const tenants = new Set<string>();
+  for (const [id, tableKeys] of keys) {
+    const side = tracked.target(id);
+    const { table } = side;
+    const rows = await target.rows(
+      `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, [...tableKeys])} k
+       STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
+    );
+    for (const row of rows) tenants.add(row['tenant'] ?? UNRESOLVED);
+  }
+  return tenants;
+}
+
+export async function deleteRows(target: Session, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<void> {
+  const { table } = tracked;
+  await target.write(
+    `DELETE t FROM ${keysTable(table.primary, [...keys])} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
+  );
+}
+
+/** By id and by equality join: a range, or a long IN list, waits for other writers of the journal. */
+export async function deleteJournal(source: Database | Session, control: string, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return;
+  const derived = ids.map((id, index) => `SELECT ${id}${index === 0 ? ' AS id' : ''}`).join(' UNION ALL ');
+  await source.run(
+    `DELETE j FROM (${derived}) k STRAIGHT_JOIN ${qualified(control, 'journal')} j ON j.id = k.id`,
+  );
+}
+
+/**
+ * A unique value is still held by another target row: its key joins the batch, under its own tenant's
+ * lock. Deleting and inserting both is what lets values move between rows, also in circles.
+ */
+async function extendByHolders(pair: Pair, tracked: TrackedTable, view: SourceView): Promise<Step> {
+  const own = view.keys.get(tracked.id) ?? new Set<string>();
+  const holders = await uniqueHolders(pair, tracked, own);
+  const others = holders.filter((holder) => !own.has(holder.key));
+  if (others.length === 0) throw new TransientDatabaseError(`target: a unique value in ${tracked.table.name} is just being moved`);
+  return {
+    kind: 'extend',
+    tenants: others.map((holder) => holder.tenant),
+    keys: new Map([[tracked.id, new Set(others.map((holder) => holder.key))]]),
+  };
+}
+
+export interface Holder {
+  readonly key: string;
+  readonly tenant: string;
+}
+
+/** Target rows that hold a unique value (the primary key too) that the source gives to one of `keys`. */
+export async function uniqueHolders(pair: Pair, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<Holder[]> {
+  const { table } = tracked;
+  const holders = new Map<string, Holder>();
+  for (const index of table.indexes.filter((candidate) => candidate.unique && !candidate.prefixed)) {
+    const columns = index.columns.map((name) => columnOf(table, name));
+    const values = await pair.source.rows(
+      `SELECT ${keyOfColumns(columns, 't')} AS value FROM ${keysTable(table.primary, [...keys])} k
+       STRAIGHT_JOIN ${qualified(pair.sourceSchema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
+    );
+    const present = values.flatMap((row) => row['value'] ?? []);
+    if (present.length === 0) continue;
+    const rows = await pair.target.rows(
+      `SELECT ${keySql(table, 't')} AS row_key, ${tenantSql(tracked, 't')} AS tenant FROM ${keysTable(columns, present)} k
+       STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(columns, 'k', 't')} ${joinChain(tracked, 't')}`,
+    );
+    for (const row of rows) holders.set(row['row_key']!, { key: row['row_key']!, tenant: row['tenant'] ?? UNRESOLVED });
+  }
+  return [...holders.values()];
+}
+
+function addKey(keys: Map<number, Set<string>>, id: number, key: string): void {
+  const set = keys.get(id) ?? new Set();
+  set.add(key);
+  keys.set(id, set);
+}
+
+function unionKeys(a: Keys, b: Keys): Keys {
+  const union = new Map([...a].map(([id, set]) => [id, new Set(set)]));
+  for (const [id, set] of b) for (const key of set) addKey(union, id, key);
+  return union;
+}

@@ -1,0 +1,297 @@
+/**
+ * One server, its pool, and the session settings that every promise stands on.
+ *
+ * Values leave as the bytes of the text protocol (`raw`) or as strings (`rows`), never as JavaScript
+ * numbers or dates: mysql2 rounds DOUBLE, DECIMAL and BIGINT and reads zero dates as NULL. A session is
+ * set up on first use and its settings are read back, so a proxy that drops them is noticed.
+ */
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
+
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
+import { stripError } from './faults.ts';
+
+export type RawRow = readonly (Buffer | null)[];
+export type TextRow = Readonly<Record<string, string | null>>;
+export type Flavour = 'mysql' | 'mariadb';
+export type Param = string | number | null | Buffer;
+
+export interface Server {
+  readonly flavour: Flavour;
+  /** As the server says it: `9.7.4`, `10.11.19-MariaDB`. */
+  readonly version: string;
+}
+
+export interface DatabaseOptions {
+  readonly side: 'source' | 'target';
+  /** `mysql://user:password@host:port/schema`; kept out of every message. */
+  readonly url: string;
+  readonly connections?: number;
+  /** The server ends a session that is silent for longer, so a frozen applier loses its locks. */
+  readonly idleTimeout?: Milliseconds;
+  /** Client-side bound of one statement; a socket that says nothing is destroyed. */
+  readonly deadline?: Milliseconds;
+  /** Bound of waiting for a row lock. */
+  readonly lockWait?: Milliseconds;
+}
+
+type Settings = Required<Omit<DatabaseOptions, 'url'>>;
+
+const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SECOND, lockWait: 20 * SECOND };
+
+/** Strict, but every date that the source could hold is taken: zero, partial, invalid. */
+const SQL_MODE = {
+  source: 'NO_AUTO_VALUE_ON_ZERO',
+  target: 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION',
+} as const;
+
+export class Session {
+  readonly #connection: PoolConnection;
+  readonly #settings: Settings;
+
+  constructor(connection: PoolConnection, settings: Settings) {
+    this.#connection = connection;
+    this.#settings = settings;
+  }
+
+  /** Rows of byte values in column order. */
+  async raw(sql: string): Promise<RawRow[]> {
+    return (await this.#send(sql, [], (field) => field.buffer())) as RawRow[];
+  }
+
+  /** Rows by column name, every value as text. */
+  async rows<Row extends TextRow = TextRow>(sql: string, params: readonly Param[] = []): Promise<Row[]> {
+    return (await this.#send(sql, params, (field) => field.string('utf8'), false)) as Row[];
+  }
+
+  async run(sql: string, params: readonly Param[] = []): Promise<ResultSetHeader> {
+    return (await this.#send(sql, params, undefined, false)) as ResultSetHeader;
+  }
+
+  /** @throws DatabaseError when the server warned: on the target a warning is a changed value. */
+  async write(sql: string): Promise<ResultSetHeader> {
+    const result = await this.run(sql);
+    if (result.warningStatus > 0) {
+      const [warning] = await this.rows('SHOW WARNINGS');
+      throw new DatabaseError(`${this.#settings.side}: a value would change on its way (warning ${warning?.['Code'] ?? 'unknown'})`, 1265);
+    }
+    return result;
+  }
+
+  async #send(
+    sql: string,
+    values: readonly Param[],
+    typeCast?: (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown,
+    rowsAsArray = true,
+  ): Promise<unknown> {
+    const { side, deadline } = this.#settings;
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.destroy();
+    }, deadline);
+    try {
+      const [result] = await this.#connection.query({
+        sql,
+        values: values as unknown as string[],
+        rowsAsArray,
+        ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
+      });
+      return result;
+    } catch (error) {
+      if (late) throw new TransientDatabaseError(`${side}: no answer within ${deadline} ms`);
+      throw stripError(side, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  destroy(): void {
+    this.#connection.destroy();
+  }
+
+  release(): void {
+    this.#connection.release();
+  }
+}
+
+export class Database {
+  readonly side: 'source' | 'target';
+  readonly #pool: Pool;
+  readonly #settings: Settings;
+  readonly #prepared = new WeakSet<object>();
+  #server: Server | null = null;
+
+  constructor(options: DatabaseOptions) {
+    const { url, ...rest } = options;
+    this.#settings = { ...DEFAULTS, ...rest };
+    this.side = options.side;
+    this.#pool = createPool({
+      uri: withoutSchema(url),
+      connectionLimit: this.#settings.connections,
+      maxIdle: this.#settings.connections,
+      connectTimeout: Math.min(this.#settings.deadline, 5 * SECOND),
+      charset: 'utf8mb4',
+      timezone: 'Z',
+      dateStrings: true,
+      supportBigNumbers: true,
+      bigNumberStrings: true,
+      multipleStatements: false,
+      flags: ['-LOCAL_FILES'],
+      enableKeepAlive: true,
+    });
+  }
+
+  async server(): Promise<Server> {
+    if (this.#server === null) await this.session(() => Promise.resolve());
+    return this.#server!;
+  }
+
+  async session<T>(use: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.#acquire();
+    let healthy = false;
+    try {
+      const result = await use(session);
+      healthy = true;
+      return result;
+    } catch (error) {
+      healthy = !(error instanceof TransientDatabaseError);
+      throw error;
+    } finally {
+      if (healthy) session.release();
+      else session.destroy();
+    }
+  }
+
+  /**
+   * Commits when `use` returns, rolls back when it throws. A lost COMMIT surfaces as a transient fault:
+   * everything that runs here may be repeated.
+   */
+  transaction<T>(use: (session: Session) => Promise<T>): Promise<T> {
+    return this.session((session) => inTransaction(session, ['START TRANSACTION'], use));
+  }
+
+  /**
+   * Reads as of one instant. Explicitly REPEATABLE READ: under READ COMMITTED the snapshot is ignored
+   * without an error (warning 138).
+   */
+  snapshot<T>(use: (session: Session) => Promise<T>): Promise<T> {
+    const begin = [
+      'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+      'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
+    ];
+    return this.session((session) => inTransaction(session, begin, use));
+  }
+
+  raw(sql: string): Promise<RawRow[]> {
+    return this.session((session) => session.raw(sql));
+  }
+
+  rows<Row extends TextRow = TextRow>(sql: string, params: readonly Param[] = []): Promise<Row[]> {
+    return this.session((session) => session.rows<Row>(sql, params));
+  }
+
+  run(sql: string, params: readonly Param[] = []): Promise<ResultSetHeader> {
+    return this.session((session) => session.run(sql, params));
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+
+  async #acquire(): Promise<Session> {
+    let connection: PoolConnection;
+    try {
+      connection = await this.#pool.getConnection();
+    } catch (error) {
+      throw stripError(this.side, error);
+    }
+    const session = new Session(connection, this.#settings);
+    if (this.#prepared.has(connection.connection)) return session;
+    try {
+      this.#server ??= await readServer(session);
+      await prepare(session, this.#server, this.#settings);
+      this.#prepared.add(connection.connection);
+      return session;
+    } catch (error) {
+      session.destroy();
+      throw error;
+    }
+  }
+}
+
+async function inTransaction<T>(
+  session: Session,
+  begin: readonly string[],
+  use: (session: Session) => Promise<T>,
+): Promise<T> {
+  for (const statement of begin) await session.run(statement);
+  try {
+    const result = await use(session);
+    await session.run('COMMIT');
+    return result;
+  } catch (error) {
+    if (!(error instanceof TransientDatabaseError)) await session.run('ROLLBACK');
+    throw error;
+  }
+}
+
+async function readServer(session: Session): Promise<Server> {
+  const [row] = await session.rows('SELECT VERSION() AS version');
+  const version = row?.['version'] ?? '';
+  return { version, flavour: version.includes('MariaDB') ? 'mariadb' : 'mysql' };
+}
+
+async function prepare(session: Session, server: Server, settings: Settings): Promise<void> {
+  const { side } = settings;
+  const idleSeconds = Math.max(1, Math.ceil(settings.idleTimeout / SECOND));
+  const isolation = server.flavour === 'mariadb' ? 'tx_isolation' : 'transaction_isolation';
+  const wanted: Readonly<Record<string, string>> = {
+    time_zone: '+00:00',
+    sql_mode: SQL_MODE[side],
+    [isolation]: 'READ-COMMITTED',
+    innodb_lock_wait_timeout: String(Math.max(1, Math.ceil(settings.lockWait / SECOND))),
+    ...(side === 'target'
+      ? {
+          wait_timeout: String(idleSeconds),
+          net_read_timeout: String(idleSeconds),
+          net_write_timeout: String(idleSeconds),
+          foreign_key_checks: '0',
+        }
+      : {}),
+    ...readBudget(server, settings),
+  };
+  await session.run('SET NAMES utf8mb4 COLLATE utf8mb4_bin');
+  const names = Object.keys(wanted);
+  const assignments = names.map((name) => `SESSION ${name} = ${/^\d+$/.test(wanted[name]!) ? wanted[name]! : `'${wanted[name]!}'`}`);
+  await session.run(`SET ${assignments.join(', ')}`);
+  const [actual] = await session.rows(`SELECT ${names.map((name) => `@@SESSION.${name} AS ${name}`).join(', ')}`);
+  for (const name of names) {
+    if (canonical(actual?.[name] ?? '') !== canonical(wanted[name]!)) {
+      throw new TransientDatabaseError(`${side}: the session setting ${name} did not take; is a proxy in between?`);
+    }
+  }
+}
+
+/** The source is read with a bound shorter than the target's idle time, so a held lock outlives its read. */
+function readBudget(server: Server, { side, idleTimeout }: Settings): Record<string, string> {
+  if (side === 'target') return {};
+  const budget = Math.max(500, Math.floor(idleTimeout * 0.8));
+  return server.flavour === 'mariadb'
+    ? { max_statement_time: String(Math.ceil(budget / SECOND)) }
+    : { max_execution_time: String(budget) };
+}
+
+/** Servers reorder the words of sql_mode and print numbers with decimals. */
+const canonical = (value: string): string =>
+  value
+    .split(',')
+    .map((word) => word.replace(/\.0+$/, ''))
+    .sort()
+    .join(',');
+
+function withoutSchema(url: string): string {
+  const parsed = new URL(url);
+  parsed.pathname = '/';
+  return parsed.toString();
+}

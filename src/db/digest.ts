@@ -1,0 +1,105 @@
+/**
+ * Digest of a window on one side: row count and 128 bits of checksum, computed in SQL.
+ *
+ * A row becomes an injective text (`E`): every variable-length column is length-prefixed, NULL is a token
+ * that no value can print, the key is inside. `SHA2(E, 256)` is truncated to 128 bits and XORed over the
+ * rows; since the key makes all rows different, no two cancel. Never XOR of CRC32: it is linear, so the
+ * same change on an even number of rows vanishes. Never MD5 or SHA1: MySQL 9.6 and later have neither.
+ * COUNT(h) guards against a row whose text exceeded max_allowed_packet: its hash is NULL and would
+ * silently leave the XOR. Source: research/reconciliation.md, sections A.3 and B.
+ *
+ * This file shares no code with `images.ts`: a mistake in how rows are copied must not hide itself here.
+ */
+import { DatabaseError, SchemaMismatchError } from '../domain/errors.ts';
+import { storedColumns, type Column, type Table } from './catalog.ts';
+import type { Database, Flavour } from './database.ts';
+import { ident } from './sql.ts';
+
+export interface WindowDigest {
+  readonly rows: number;
+  /** 32 hex digits; zeros for an empty window. */
+  readonly digest: string;
+}
+
+type Form = 'bare' | 'prefixed' | 'hashed';
+
+interface Rule {
+  readonly form: Form;
+  readonly text: (value: string) => string;
+}
+
+const asText = (value: string): string => `CONVERT(${value} USING utf8mb4)`;
+
+/** One row per type name. Bare: fixed alphabet, cannot hold a separator. */
+// prettier-ignore
+const RULES: Readonly<Record<string, Rule>> = {
+  ...all(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'year', 'bit'], 'bare', (value) => `${value} + 0`),
+  ...all(['decimal', 'datetime', 'timestamp', 'date', 'time'], 'bare', (value) => value),
+  // A bare FLOAT prints 6 digits and hides drift in the 7th; a DOUBLE prints itself exactly only when bare.
+  float: { form: 'bare', text: (value) => `IF(${value} = 0, 0, ${value} + 0e0)` },
+  double: { form: 'bare', text: (value) => `IF(${value} = 0, '0', ${value})` },
+  ...all(['char', 'varchar', 'inet4', 'inet6', 'uuid'], 'prefixed', asText),
+  ...all(['tinytext', 'text', 'mediumtext', 'longtext'], 'hashed', asText),
+  ...all(['binary', 'varbinary'], 'prefixed', (value) => `HEX(${value})`),
+  ...all(['tinyblob', 'blob', 'mediumblob', 'longblob', 'vector'], 'hashed', (value) => value),
+  // By label, with its number: '' the error value (0) and a declared '' look alike.
+  ...all(['enum', 'set'], 'prefixed', (value) => `CONCAT(${asText(value)}, '#', ${value} + 0)`),
+  json: { form: 'hashed', text: (value) => `CAST(${value} AS CHAR CHARACTER SET utf8mb4)` },
+  ...all(['geometry', 'point', 'linestring', 'polygon', 'multipoint', 'multilinestring', 'multipolygon', 'geomcollection', 'geometrycollection'],
+    'hashed', (value) => value),
+};
+
+function all(types: readonly string[], form: Form, text: Rule['text']): Record<string, Rule> {
+  return Object.fromEntries(types.map((type) => [type, { form, text }]));
+}
+
+/** The canonical text of one column, NULL as `~`. */
+export function canonicalColumn(column: Column, row: string): string {
+  const rule = RULES[column.type];
+  if (rule === undefined) throw new SchemaMismatchError(`no digest rule for type ${column.type} of column ${column.name}`);
+  const text = rule.text(`${row}.${ident(column.name)}`);
+  switch (rule.form) {
+    case 'bare':
+      return `IFNULL(CONCAT(${text}), '~')`;
+    case 'prefixed':
+      return `IFNULL(CONCAT(LENGTH(${text}), ':', ${text}), '~')`;
+    case 'hashed':
+      return `IFNULL(SHA2(${text}, 256), '~')`;
+  }
+}
+
+/** `SHA2(E, 256)` of one row: 64 hex digits, NULL when the text was too long for a packet. */
+export const rowHash = (table: Table, row: string): string =>
+  `SHA2(CONCAT(${storedColumns(table).map((column) => canonicalColumn(column, row)).join(", '|', ")}), 256)`;
+
+/** @param rows a query whose only column is `h`, the row hash */
+export function digestSql(flavour: Flavour, rows: string): string {
+  const half = (from: number): string => `LPAD(HEX(BIT_XOR(CAST(CONV(SUBSTR(h, ${from}, 16), 16, 10) AS UNSIGNED))), 16, '0')`;
+  // MariaDB's BIT_XOR casts binary strings to 0 without an error, so it gets two 64-bit halves.
+  const checksum = flavour === 'mysql' ? 'HEX(BIT_XOR(UNHEX(LEFT(h, 32))))' : `CONCAT(${half(1)}, ${half(17)})`;
+  return `SELECT COUNT(*) AS n, COUNT(h) AS hashed, ${checksum} AS digest FROM (${rows}) x`;
+}
+
+export const EMPTY_DIGEST = '0'.repeat(32);
+
+export async function digestOf(db: Database, rows: string): Promise<WindowDigest> {
+  const { flavour } = await db.server();
+  const [row] = await db.rows(digestSql(flavour, rows));
+  const count = Number(row!['n']);
+  if (Number(row!['hashed']) !== count) {
+    throw new DatabaseError(`${db.side}: a row is longer than max_allowed_packet and has no digest; raise it on both sides`);
+  }
+  return { rows: count, digest: count === 0 ? EMPTY_DIGEST : row!['digest']!.toLowerCase() };
+}
+
+const PROBE_ROWS = "SELECT SHA2('switchback', 256) AS h UNION ALL SELECT SHA2('probe', 256)";
+/** XOR of the first 128 bits of both hashes. */
+const PROBE_DIGEST = '06b0bd045ede492d9a768b7a55e47b47';
+
+/** @throws DatabaseError when this server computes another digest than the known one: it must not be trusted */
+export async function probeDigest(db: Database): Promise<void> {
+  const found = await digestOf(db, PROBE_ROWS);
+  if (found.digest !== PROBE_DIGEST || found.rows !== 2) {
+    throw new DatabaseError(`${db.side}: the server computes an unknown digest for the probe; reconcile can't run on it`);
+  }
+}

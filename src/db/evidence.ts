@@ -1,0 +1,113 @@
+/** Reads the numbers that gates judge. A number that can't be read is null: its gate is closed. */
+import type { Evidence } from '../domain/gate.ts';
+import { SHARED } from '../domain/stage.ts';
+import { readCursors, tablesOf } from './backfill.ts';
+import type { Database, TextRow } from './database.ts';
+import { qualified, tenantLiteral } from './sql.ts';
+import { readNodes, readStage } from './stages.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+const epoch = (expression: string): string => `UNIX_TIMESTAMP(${expression}) * 1000`;
+const ms = (value: string | null | undefined): number | null => (value === null || value === undefined ? null : Math.floor(Number(value)));
+
+export interface EvidenceQuery {
+  readonly tenant: string;
+  /** When the phase was entered, epoch milliseconds of the source. */
+  readonly since: number;
+  readonly round: number;
+}
+
+export async function readEvidence(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Evidence> {
+  const { source, control } = pair;
+  const tenant = tenantLiteral(query.tenant);
+  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost] = await Promise.all([
+    one(source, `SELECT ${epoch('NOW(6)')} AS now`),
+    journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
+    passState(source, control, tenant, query.since),
+    one(source, `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`),
+    one(source, `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`),
+    one(source, `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`),
+    readStage(source, control, query.tenant),
+    readNodes(source, control),
+    one(source, `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
+                 AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`),
+  ]);
+  const live = nodes.filter((node) => node.live);
+  return {
+    at: ms(clock?.['now'])!,
+    ...journal,
+    ...(await targetState(pair, tracked, query)),
+    ...passes,
+    openDrift: Number(drift!['n']),
+    shadow: { samples: Number(shadow?.['samples'] ?? 0), differing: Number(shadow?.['differing'] ?? 0) },
+    nodes: { live: live.length, following: live.filter((node) => node.version >= (stage?.version ?? 0)).length },
+    certificateAt: ms(certificate?.['at']),
+    captureLost: lost?.['reason'] ?? null,
+  };
+}
+
+async function one(source: Database, sql: string): Promise<TextRow | undefined> {
+  const [row] = await source.rows(sql);
+  return row;
+}
+
+/** Age of the oldest row by the index, without reading the journal. */
+export async function journalState(
+  source: Database,
+  control: string,
+  tenants: readonly string[],
+): Promise<Pick<Evidence, 'journalAge' | 'journalRows'>> {
+  let age = 0;
+  let count = 0;
+  for (const tenant of tenants) {
+    const [row] = await source.rows(
+      `SELECT (SELECT TIMESTAMPDIFF(MICROSECOND, created_at, NOW(6)) DIV 1000 FROM ${qualified(control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} ORDER BY id LIMIT 1) AS age,
+              (SELECT COUNT(*) FROM ${qualified(control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)}) AS n`,
+    );
+    age = Math.max(age, Number(row?.['age'] ?? 0));
+    count += Number(row?.['n'] ?? 0);
+  }
+  return { journalAge: age, journalRows: count };
+}
+
+/**
+ * Clean since: the start of the first clean pass after which every finished pass was clean. A pass that
+ * drifted or repaired anything starts the clock again.
+ */
+async function passState(
+  source: Database,
+  control: string,
+  tenant: string,
+  since: number,
+): Promise<Pick<Evidence, 'cleanPasses' | 'cleanSince' | 'lastPassAt'>> {
+  const table = qualified(control, 'pass');
+  const [row] = await source.rows(
+    `SELECT (SELECT COUNT(*) FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${epoch('started_at')} >= ${since}) AS clean_passes,
+            (SELECT ${epoch('MAX(ended_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1) AS last_at,
+            (SELECT ${epoch('MIN(started_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1
+               AND id > (SELECT COALESCE(MAX(id), 0) FROM ${table} WHERE tenant = ${tenant} AND clean = 0)) AS clean_since`,
+  );
+  return { cleanPasses: Number(row!['clean_passes']), cleanSince: ms(row!['clean_since']), lastPassAt: ms(row!['last_at']) };
+}
+
+/** What only the target knows; a target that is down closes the gates that need it. */
+async function targetState(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Pick<Evidence, 'mirroredAt' | 'tables' | 'rows'>> {
+  const tables = tablesOf(tracked, query.tenant);
+  try {
+    const cursors = await readCursors(pair, query.tenant, query.round);
+    const [turn] = await pair.target.rows(
+      `SELECT ${epoch('mirrored_at')} AS at FROM ${qualified(pair.control, 'mirror_turn')} WHERE tenant = ${tenantLiteral(query.tenant)}`,
+    );
+    return {
+      mirroredAt: ms(turn?.['at']),
+      tables: { all: tables.length, copied: cursors.filter((cursor) => cursor.finished).length },
+      rows: {
+        copied: cursors.reduce((sum, cursor) => sum + cursor.copiedRows, 0),
+        estimated: cursors.reduce((sum, cursor) => sum + Math.max(cursor.estimatedRows, cursor.copiedRows), 0),
+      },
+    };
+  } catch {
+    // The target is unreachable: say what is known, and keep the gates over the rest closed.
+    return { mirroredAt: null, tables: { all: tables.length, copied: 0 }, rows: { copied: 0, estimated: 0 } };
+  }
+}

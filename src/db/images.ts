@@ -1,0 +1,80 @@
+/**
+ * Row images on their way from the source to the target, without loss.
+ *
+ * A value is read as the text that the server prints for it and written as a literal of its type; it
+ * never becomes a JavaScript number, date or object. Reconcile has its own encoding (`digest.ts`):
+ * a mistake here must not repeat itself there.
+ */
+import { storedColumns, type Column, type Table } from './catalog.ts';
+import type { RawRow, Session } from './database.ts';
+import { kindOf } from './kinds.ts';
+import { hexLiteral, ident, list, literal, qualified } from './sql.ts';
+
+/** What to select so that the text says the whole value. */
+function selectValue(column: Column, row: string): string {
+  const value = `${row}.${ident(column.name)}`;
+  switch (kindOf(column)) {
+    case 'float':
+      // A bare FLOAT prints six digits; as a double it prints enough to find the same float again.
+      return `${value} + 0e0`;
+    case 'bit':
+      return `${value} + 0`;
+    case 'json':
+      return `CAST(${value} AS CHAR CHARACTER SET utf8mb4)`;
+    default:
+      return value;
+  }
+}
+
+export const selectImage = (table: Table, row: string): string =>
+  list(storedColumns(table).map((column) => selectValue(column, row)));
+
+function writeValue(column: Column, value: Buffer | null): string {
+  if (value === null) return 'NULL';
+  switch (kindOf(column)) {
+    case 'integer':
+    case 'decimal':
+    case 'bit':
+      return value.toString('latin1');
+    case 'float':
+    case 'double': {
+      const text = value.toString('latin1');
+      return /e/i.test(text) ? text : `${text}e0`;
+    }
+    case 'timestamp':
+    case 'temporal':
+      return `'${value.toString('latin1')}'`;
+    case 'binary':
+    case 'geometry':
+      return hexLiteral(value);
+    default:
+      return literal(value.toString('utf8'));
+  }
+}
+
+const INSERT_BYTES_MAX = 4 * 1024 * 1024;
+
+/**
+ * Plain INSERTs, split by size. Never REPLACE, IGNORE or ON DUPLICATE KEY: each can destroy another row.
+ *
+ * @param images values of `storedColumns`, in their order
+ * @throws DatabaseError with errno 1062 when a unique value is still held by another row
+ */
+export async function insertImages(target: Session, table: Table, images: readonly RawRow[]): Promise<void> {
+  const columns = storedColumns(table);
+  const head = `INSERT INTO ${qualified(table.schema, table.name)} (${list(columns.map((column) => ident(column.name)))}) VALUES `;
+  let rows: string[] = [];
+  let bytes = 0;
+  const flush = async (): Promise<void> => {
+    if (rows.length > 0) await target.write(head + rows.join(', '));
+    rows = [];
+    bytes = 0;
+  };
+  for (const image of images) {
+    const row = `(${list(columns.map((column, index) => writeValue(column, image[index]!)))})`;
+    if (bytes + row.length > INSERT_BYTES_MAX) await flush();
+    rows.push(row);
+    bytes += row.length;
+  }
+  await flush();
+}

@@ -1,0 +1,127 @@
+/**
+ * The mirror: the journal applied to the target, oldest row first.
+ *
+ * `mirrorTenant` has two callers: an application node right after its commit, and the loop in every
+ * worker process. The loop takes a tenant's turn with SKIP LOCKED on `mirror_turn` and then waits for
+ * the tenant's lock: skipping there would starve behind the backfill's shared locks.
+ */
+import type { Milliseconds } from '../domain/duration.ts';
+import { UNRESOLVED } from '../domain/stage.ts';
+import { converge, deleteJournal, type Converged } from './converge.ts';
+import type { Session } from './database.ts';
+import { qualified, tenantLiteral } from './sql.ts';
+import { readStages } from './stages.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+const BATCH = 500;
+/** A late commit may carry a low id: the journal is read from its beginning again this often. */
+const RESCAN_EVERY: Milliseconds = 3_000;
+
+interface LowWater {
+  id: string;
+  rescanAt: number;
+}
+
+export interface MirrorResult {
+  readonly kind: 'drained' | 'behind' | 'busy';
+  readonly applied: number;
+}
+
+export class Mirror {
+  readonly #pair: Pair;
+  readonly #lowWater = new Map<string, LowWater>();
+  #tracked: Tracked;
+
+  constructor(pair: Pair, tracked: Tracked) {
+    this.#pair = pair;
+    this.#tracked = tracked;
+  }
+
+  /** After a change of the plan's tables. */
+  retrack(tracked: Tracked): void {
+    this.#tracked = tracked;
+  }
+
+  /**
+   * Applies one batch of the tenant's journal.
+   *
+   * @param turn null: wait for the tenant's lock at once; a number: only when nobody else is at it and
+   *   the last cycle, of any process, is at least so many milliseconds old
+   */
+  async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
+    const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
+    const afterId = this.#afterId(tenant);
+    const result = await converge(this.#pair, this.#tracked, {
+      tenants,
+      journal: { tenant, afterId, limit: BATCH },
+      keys: new Map(),
+      ...(turn === null ? {} : { takeTurn: (target) => takeTurn(target, this.#pair.control, tenant, turn) }),
+      atOneInstant: (_, target) => endTurn(target, this.#pair.control, tenant),
+    });
+    this.#advance(tenant, result);
+    if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
+    return { kind: result.applied < BATCH ? 'drained' : 'behind', applied: result.applied };
+  }
+
+  /**
+   * Applies batches until one covered the whole journal, read from its beginning: whatever was committed
+   * before the call is on the target when it returns.
+   */
+  async drain(tenant: string): Promise<number> {
+    let applied = 0;
+    this.#lowWater.delete(tenant);
+    for (;;) {
+      const result = await this.mirrorTenant(tenant, null);
+      applied += result.applied;
+      if (result.kind === 'drained') return applied;
+    }
+  }
+
+  async #everybody(): Promise<string[]> {
+    const rows = await readStages(this.#pair.source, this.#pair.control);
+    return [UNRESOLVED, ...rows.filter((row) => row.stage !== 'source-only').map((row) => row.tenant)];
+  }
+
+  #afterId(tenant: string): string {
+    const low = this.#lowWater.get(tenant);
+    if (low !== undefined && Date.now() < low.rescanAt) return low.id;
+    this.#lowWater.set(tenant, { id: '0', rescanAt: Date.now() + RESCAN_EVERY });
+    return '0';
+  }
+
+  #advance(tenant: string, result: Converged): void {
+    const low = this.#lowWater.get(tenant);
+    if (low !== undefined && result.applied > 0) low.id = result.lastId;
+  }
+}
+
+async function takeTurn(target: Session, control: string, tenant: string, every: Milliseconds): Promise<boolean> {
+  const rows = await target.rows(
+    `SELECT tenant FROM ${qualified(control, 'mirror_turn')}
+     WHERE tenant = ${tenantLiteral(tenant)} AND mirrored_at <= NOW(6) - INTERVAL ${every * 1_000} MICROSECOND FOR UPDATE SKIP LOCKED`,
+  );
+  return rows.length > 0;
+}
+
+async function endTurn(target: Session, control: string, tenant: string): Promise<void> {
+  await target.run(
+    `INSERT INTO ${qualified(control, 'mirror_turn')} VALUES (${tenantLiteral(tenant)}, NOW(6)) ON DUPLICATE KEY UPDATE mirrored_at = VALUES(mirrored_at)`,
+  );
+}
+
+/**
+ * Journal rows of a tenant that does not migrate are dropped, while its stage row is held shared: a start
+ * that commits later finds every later write in the journal, and needs no barrier of its own.
+ *
+ * @returns rows dropped
+ */
+export async function purgeJournal(pair: Pair, tenant: string): Promise<number> {
+  const bytes = tenantLiteral(tenant);
+  return pair.source.transaction(async (session) => {
+    const [row] = await session.rows(`SELECT stage FROM ${qualified(pair.control, 'stage')} WHERE tenant = ${bytes} LOCK IN SHARE MODE`);
+    if (row === undefined || row['stage'] !== 'source-only') return 0;
+    const rows = await session.rows(`SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${bytes} ORDER BY id LIMIT 2000`);
+    await deleteJournal(session, pair.control, rows.map((found) => found['id']!));
+    return rows.length;
+  });
+}

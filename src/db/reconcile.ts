@@ -1,0 +1,171 @@
+/**
+ * Reconcile: one pass over every window of a tenant, both sides digested at once.
+ *
+ * Equal digests: next. Otherwise both sides list (key, hash), the suspects get a verdict, and the policy in
+ * `src/domain/drift.ts` says what follows. The position of the pass is in the ledger, so a slice that dies
+ * is taken up by the next one. A pass that drifted or repaired anything is not clean.
+ */
+import { DRIFT_POLICY } from '../domain/drift.ts';
+import type { Milliseconds } from '../domain/duration.ts';
+import type { Limits } from '../domain/plan.ts';
+import { nextWindowRows } from '../domain/window.ts';
+import { tablesOf } from './backfill.ts';
+import type { Database } from './database.ts';
+import { digestOf, rowHash, type WindowDigest } from './digest.ts';
+import { keySql } from './keys.ts';
+import { finishPass, openPass, recordDrift, recordWindow, savePosition, verifyRepaired, type Pass, type PassCounts } from './ledger.ts';
+import { ident, qualified } from './sql.ts';
+import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
+import type { Pair, Tracked } from './tracked.ts';
+import { judgeHot, judgeKeys, repairKeys, type Judged } from './verdict.ts';
+import { cutter, type Bounds, type WindowCutter } from './windows.ts';
+
+export interface ReconcileSlice {
+  readonly tenant: string;
+  readonly limits: Limits;
+  readonly missingAgain: Milliseconds;
+  /** Called after every window; throws to stop. */
+  readonly progress: (pass: Pass) => void;
+  readonly until: () => boolean;
+}
+
+export interface SliceResult {
+  readonly pass: Pass;
+  readonly finished: boolean;
+  /** Did a verdict stop the line in this slice? */
+  readonly stopped: boolean;
+}
+
+const INITIAL_ROWS = 2_000;
+
+export async function reconcileSlice(pair: Pair, tracked: Tracked, slice: ReconcileSlice): Promise<SliceResult> {
+  let pass = await openPass(pair, slice.tenant);
+  const tables = tablesOf(tracked, slice.tenant);
+  let stopped = false;
+  while (!slice.until()) {
+    const table = tables[pass.position.table];
+    if (table === undefined) {
+      await verifyRepaired(pair, tracked, pass);
+      return { pass: await finishPass(pair, pass), finished: true, stopped };
+    }
+    const outcome = await reconcileWindow(pair, tracked, slice, pass, table);
+    pass = outcome.pass;
+    stopped ||= outcome.stopped;
+    await savePosition(pair, pass);
+    slice.progress(pass);
+  }
+  return { pass, finished: false, stopped };
+}
+
+async function reconcileWindow(
+  pair: Pair,
+  tracked: Tracked,
+  slice: ReconcileSlice,
+  pass: Pass,
+  table: TrackedTable,
+): Promise<{ pass: Pass; stopped: boolean }> {
+  const { position } = pass;
+  const cut = cutter(table, slice.tenant);
+  const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.windowRows);
+  const bounds: Bounds = { from: position.from, to: await cut.end(pair.source, position.from, rows) };
+  const started = Date.now();
+  const query = (side: TrackedTable, select: string): string => windowSql(side, slice.tenant, cut, bounds, select);
+  const [source, target] = await Promise.all([
+    digestOf(pair.source, query(table, `${rowHash(table.table, 't')} AS h`)),
+    digestOf(pair.target, query(tracked.target(table.id), `${rowHash(tracked.target(table.id).table, 't')} AS h`)),
+  ]);
+  const took = Date.now() - started;
+  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target });
+  const found = same(source, target) ? NOTHING : await drillDown(pair, tracked, slice, pass, table, query);
+  const next = {
+    ...pass,
+    counts: addCounts(pass.counts, { ...found.counts, windows: 1, rows: source.rows }),
+    position: {
+      table: bounds.to === null ? position.table + 1 : position.table,
+      from: bounds.to,
+      rows: bounds.to === null ? null : nextWindowRows(rows, took, { targetMs: slice.limits.windowTarget, rowsMax: slice.limits.windowRows }),
+      seq: position.seq + 1,
+    },
+  };
+  return { pass: next, stopped: found.stopped };
+}
+
+const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
+
+function windowSql(side: TrackedTable, tenant: string, cut: WindowCutter, bounds: Bounds, select: string): string {
+  const hint = cut.index === null ? '' : ` FORCE INDEX (${ident(cut.index)})`;
+  return `SELECT ${select} FROM ${qualified(side.table.schema, side.table.name)} t${hint} ${joinChain(side, 't', 'JOIN')}
+          WHERE ${ownedBy(side, 't', tenant)} AND ${cut.where(side, bounds)}`;
+}
+
+const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
+const NOTHING = { counts: ZERO, stopped: false };
+
+function addCounts(a: PassCounts, b: PassCounts): PassCounts {
+  return {
+    windows: a.windows + b.windows,
+    rows: a.rows + b.rows,
+    suspects: a.suspects + b.suspects,
+    inFlight: a.inFlight + b.inFlight,
+    repaired: a.repaired + b.repaired,
+    drifted: a.drifted + b.drifted,
+  };
+}
+
+const JUDGED_AT_ONCE = 100;
+
+/** Lists both sides of the window and judges what differs; everything from here on works on keys alone. */
+async function drillDown(
+  pair: Pair,
+  tracked: Tracked,
+  slice: ReconcileSlice,
+  pass: Pass,
+  table: TrackedTable,
+  query: (side: TrackedTable, select: string) => string,
+): Promise<{ counts: PassCounts; stopped: boolean }> {
+  const list = (db: Database, side: TrackedTable) => hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));
+  const [source, target] = await Promise.all([list(pair.source, table), list(pair.target, tracked.target(table.id))]);
+  const suspects = [...new Set([...source.keys(), ...target.keys()])].filter((key) => source.get(key) !== target.get(key));
+  let counts = { ...ZERO, suspects: suspects.length };
+  let stopped = false;
+  for (let at = 0; at < suspects.length; at += JUDGED_AT_ONCE) {
+    const judged = await judgeBatch(pair, tracked, slice.tenant, table.id, suspects.slice(at, at + JUDGED_AT_ONCE));
+    counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
+    for (const one of judged.drifts) {
+      const policy = DRIFT_POLICY[one.class];
+      await recordDrift(pair, pass, table.id, one, { repaired: policy.repair, again: slice.missingAgain });
+      if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, [one.judged.key]);
+      counts = { ...counts, repaired: counts.repaired + (policy.repair ? 1 : 0), drifted: counts.drifted + 1 };
+      stopped ||= policy.stopsLine;
+    }
+  }
+  return { counts, stopped };
+}
+
+async function hashes(db: Database, sql: string): Promise<Map<string, string | null>> {
+  const rows = await db.rows(sql);
+  return new Map(rows.map((row) => [row['row_key']!, row['h'] ?? null]));
+}
+
+export interface FoundDrift {
+  readonly class: 'missing' | 'different' | 'extra';
+  readonly judged: Judged;
+}
+
+const LOOKS = 3;
+
+/** In flight is looked at again; a key that stays in flight is mirrored and compared as it is written. */
+async function judgeBatch(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<{ drifts: FoundDrift[]; inFlight: number }> {
+  const drifts: FoundDrift[] = [];
+  let open = keys;
+  let inFlight = 0;
+  for (let look = 1; look <= LOOKS && open.length > 0; look += 1) {
+    const judged = look < LOOKS ? await judgeKeys(pair, tracked, tenant, tableId, open) : await judgeHot(pair, tracked, tenant, tableId, open);
+    for (const one of judged) {
+      if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one });
+    }
+    open = judged.filter((one) => one.verdict.kind === 'in-flight').map((one) => one.key);
+    if (look === 1) inFlight = open.length;
+  }
+  return { drifts, inFlight };
+}

@@ -1,0 +1,74 @@
+/** The tracked tables of a migration with their numbers: what every applier and checker works from. */
+import { SchemaMismatchError } from '../domain/errors.ts';
+import type { Tenancy } from '../domain/plan.ts';
+import { readTables } from './catalog.ts';
+import type { Database } from './database.ts';
+import { qualified } from './sql.ts';
+import { onSide, track, type TrackedTable } from './tenancy.ts';
+
+/** Both sides of a migration, as every piece of code below `src/db` takes them. */
+export interface Pair {
+  readonly source: Database;
+  readonly target: Database;
+  /** Name of the control schema, the same on both sides. */
+  readonly control: string;
+  readonly sourceSchema: string;
+  readonly targetSchema: string;
+}
+
+export class Tracked {
+  readonly #source: ReadonlyMap<number, TrackedTable>;
+  readonly #target: ReadonlyMap<number, TrackedTable>;
+
+  constructor(tables: readonly TrackedTable[], targetSchema: string) {
+    this.#source = new Map(tables.map((tracked) => [tracked.id, tracked]));
+    this.#target = new Map(tables.map((tracked) => [tracked.id, onSide(tracked, targetSchema)]));
+  }
+
+  /** Parents before their children. */
+  all(): TrackedTable[] {
+    return [...this.#source.values()].sort((a, b) => a.chain.length - b.chain.length || a.id - b.id);
+  }
+
+  source(id: number): TrackedTable {
+    return found(this.#source.get(id), id);
+  }
+
+  target(id: number): TrackedTable {
+    return found(this.#target.get(id), id);
+  }
+
+  byName(name: string): TrackedTable {
+    const tracked = this.all().find(({ table }) => table.name === name);
+    if (tracked === undefined) throw new SchemaMismatchError(`table ${name} is not tracked; run switchback install`);
+    return tracked;
+  }
+}
+
+function found(tracked: TrackedTable | undefined, id: number): TrackedTable {
+  if (tracked === undefined) throw new SchemaMismatchError(`table number ${id} is not tracked; run switchback install`);
+  return tracked;
+}
+
+/**
+ * Reads the tracked tables from the source's control schema and the source's own definitions.
+ *
+ * @throws SchemaMismatchError when a tracked table is gone
+ */
+export async function loadTracked(pair: Pair): Promise<Tracked> {
+  const rows = await pair.source.rows(
+    `SELECT id, name, tenancy, time_column FROM ${qualified(pair.control, 'tracked_table')} ORDER BY id`,
+  );
+  const names = rows.map((row) => row['name']!);
+  const tables = await readTables(pair.source, pair.sourceSchema, names);
+  const missing = names.find((name) => !tables.some((table) => table.name === name));
+  if (missing !== undefined) throw new SchemaMismatchError(`source table ${missing} is gone; restore it or take it out of the plan`);
+  const plans = rows.map((row, index) => ({
+    id: Number(row['id']),
+    table: tables[index]!,
+    tenancy: JSON.parse(row['tenancy']!) as Tenancy,
+    time: row['time_column'] ?? null,
+  }));
+  const byName = new Map(plans.map((plan) => [plan.table.name, plan]));
+  return new Tracked(plans.map((plan) => track(plan, byName)), pair.targetSchema);
+}

@@ -1,0 +1,202 @@
+/**
+ * Capture: triggers that journal the touched key in the writer's own transaction (promise P2).
+ *
+ * They read and insert, and do nothing that could fail or wait: the parent's tenant is looked up with a
+ * plain read (an INSERT … SELECT would lock the parent), a key always fits its column, and the
+ * definitions are created under a sql_mode that turns no value into an error. A cascading foreign key
+ * fires no trigger on the child, so the parent journals the children before they go.
+ */
+import { UNRESOLVED } from '../domain/stage.ts';
+import type { ForeignKey, Table } from './catalog.ts';
+import { columnOf } from './catalog.ts';
+import { keyOfColumns, keySql } from './keys.ts';
+import { ident, qualified, tenantLiteral } from './sql.ts';
+import { tenantBytes, type TrackedTable } from './tenancy.ts';
+
+export interface Trigger {
+  readonly name: string;
+  /** Table that it stands on, tracked or not. */
+  readonly table: string;
+  readonly timing: 'BEFORE' | 'AFTER';
+  readonly event: 'INSERT' | 'UPDATE' | 'DELETE';
+  readonly body: string;
+}
+
+export interface CaptureInput {
+  readonly schema: string;
+  readonly control: string;
+  readonly tables: readonly TrackedTable[];
+  readonly foreignKeys: readonly ForeignKey[];
+  /** Untracked tables that foreign keys lead from, by name. */
+  readonly others: ReadonlyMap<string, Table>;
+}
+
+export const createTriggerSql = (schema: string, trigger: Trigger): string =>
+  `CREATE TRIGGER ${qualified(schema, trigger.name)} ${trigger.timing} ${trigger.event} ON ${qualified(schema, trigger.table)} FOR EACH ROW ${trigger.body}`;
+
+export const dropTriggerSql = (schema: string, name: string): string => `DROP TRIGGER IF EXISTS ${qualified(schema, name)}`;
+
+export const TRIGGER_PREFIX = 'switchback_';
+
+/** Every trigger of a migration, in the order in which they are installed: children before parents. */
+export function planTriggers(input: CaptureInput): Trigger[] {
+  const own = [...input.tables].reverse().flatMap((tracked) => rowTriggers(input, tracked));
+  return [...own, ...cascadeTriggers(input)];
+}
+
+function rowTriggers(input: CaptureInput, tracked: TrackedTable): Trigger[] {
+  const { table, id } = tracked;
+  const on = (event: Trigger['event'], body: string): Trigger => ({
+    name: `${TRIGGER_PREFIX}${id}_${event.toLowerCase()}`,
+    table: table.name,
+    timing: 'AFTER',
+    event,
+    body,
+  });
+  const now = journalRow(input.control, tracked, 'NEW');
+  const before = journalRow(input.control, tracked, 'OLD');
+  const moved = `NOT (${keySql(table, 'OLD')} <=> ${keySql(table, 'NEW')} AND ${ownerBytes(tracked, 'OLD')} <=> ${ownerBytes(tracked, 'NEW')})`;
+  return [
+    on('INSERT', `BEGIN ${now} END`),
+    on('UPDATE', `BEGIN ${now} IF ${moved} THEN ${before} ${journalChildren(input, tracked)}END IF; END`),
+    on('DELETE', `BEGIN ${before} END`),
+  ];
+}
+
+/** Whatever decides the owner in the row itself: its tenant column, or the column that leads to its parent. */
+function ownerBytes({ tenancy, table }: TrackedTable, row: 'NEW' | 'OLD'): string {
+  if (tenancy.kind === 'shared') return "''";
+  return keyOfColumns([columnOf(table, tenancy.column)], row);
+}
+
+/** One statement that journals one row image; for a child it looks its tenant up first. */
+function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'): string {
+  const { table, id, tenancy, chain, tenantColumn } = tracked;
+  const insert = (tenant: string, parent: string): string =>
+    `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (${tenant}, ${id}, ${keySql(table, row)}, ${parent});`;
+  if (tenantColumn === null) return insert(tenantLiteral('_shared'), 'NULL');
+  if (tenancy.kind !== 'parent') return insert(tenantBytes(tenantColumn, `${row}.${ident(tenantColumn.name)}`), 'NULL');
+  const [first, ...rest] = chain;
+  const lookup = `SELECT ${tenantBytes(tenantColumn, `p${chain.length - 1}.${ident(tenantColumn.name)}`)} FROM ${qualified(first!.parent.schema, first!.parent.name)} p0 ${rest
+    .map(
+      (link, index) =>
+        `JOIN ${qualified(link.parent.schema, link.parent.name)} p${index + 1} ON p${index + 1}.${ident(link.references)} = p${index}.${ident(link.column)}`,
+    )
+    .join(' ')} WHERE p0.${ident(first!.references)} = ${row}.${ident(first!.column)} LIMIT 1`;
+  const parent = `IFNULL(${keyOfColumns([columnOf(table, first!.column)], row)}, '')`;
+  return `BEGIN DECLARE owner VARBINARY(1020) DEFAULT NULL; SET owner = (${lookup}); ${insert(
+    `IFNULL(owner, ${tenantLiteral(UNRESOLVED)})`,
+    `IF(owner IS NULL, ${parent}, NULL)`,
+  )} END;`;
+}
+
+interface Hop {
+  readonly child: TrackedTable;
+  /** `child.column = parent.column` pairs, from the nearest table outward. */
+  readonly path: readonly { readonly table: Table; readonly columns: readonly [child: string, parent: string][] }[];
+}
+
+/** A parent that changes its tenant or key takes its children along: they are journaled under both. */
+function journalChildren(input: CaptureInput, parent: TrackedTable): string {
+  return input.tables
+    .flatMap((child): Hop[] => {
+      const depth = child.chain.findIndex((link) => link.parent.name === parent.table.name);
+      if (depth < 0) return [];
+      const path = child.chain.slice(0, depth + 1).map((link, index) => ({
+        table: index === 0 ? child.table : child.chain[index - 1]!.parent,
+        columns: [[link.column, link.references]] as [string, string][],
+      }));
+      return [{ child, path }];
+    })
+    .flatMap((hop) => [journalReached(input.control, parent, hop, 'OLD'), journalReached(input.control, parent, hop, 'NEW')])
+    .join('');
+}
+
+/**
+ * Journals the rows that a parent row reaches, through a cursor: a cursor reads without locks, where
+ * INSERT … SELECT would lock every child. The tenant is the parent row's own where it has one.
+ */
+function journalReached(control: string, parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null, hop: Hop, row: 'NEW' | 'OLD'): string {
+  const { child, path } = hop;
+  const nearest = path.length - 1;
+  const from = path
+    .map(({ table }, index) => {
+      const name = `${qualified(table.schema, table.name)} c${index}`;
+      if (index === 0) return name;
+      const on = path[index - 1]!.columns.map(([down, up]) => `c${index}.${ident(up)} = c${index - 1}.${ident(down)}`).join(' AND ');
+      return `JOIN ${name} ON ${on}`;
+    })
+    .join(' ');
+  const where = path[nearest]!.columns.map(([down, up]) => `c${nearest}.${ident(down)} = ${row}.${ident(up)}`).join(' AND ');
+  const owner = ownerOfReached(parent, child, row);
+  const insert = `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (IFNULL(owner, ${tenantLiteral(UNRESOLVED)}), ${child.id}, reached, NULL);`;
+  return `BEGIN DECLARE finished INT DEFAULT 0; DECLARE reached VARBINARY(8192); DECLARE owner VARBINARY(1020); DECLARE found CURSOR FOR SELECT ${keySql(child.table, 'c0')}, ${owner} FROM ${from} WHERE ${where}; DECLARE CONTINUE HANDLER FOR NOT FOUND SET finished = 1; OPEN found; fetching: LOOP FETCH found INTO reached, owner; IF finished = 1 THEN LEAVE fetching; END IF; ${insert} END LOOP; CLOSE found; END; `;
+}
+
+function ownerOfReached(
+  parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null,
+  child: TrackedTable,
+  row: 'NEW' | 'OLD',
+): string {
+  if (child.tenantColumn === null) return tenantLiteral('_shared');
+  if (child.tenancy.kind === 'column') return tenantBytes(child.tenantColumn, `c0.${ident(child.tenantColumn.name)}`);
+  if (parent?.tenancy.kind === 'column') return tenantBytes(parent.tenantColumn!, `${row}.${ident(parent.tenantColumn!.name)}`);
+  return tenantLiteral(UNRESOLVED);
+}
+
+type Action = 'onDelete' | 'onUpdate';
+const CHANGES_ROWS: Readonly<Record<Action, ReadonlySet<string>>> = {
+  onDelete: new Set(['CASCADE', 'SET NULL']),
+  onUpdate: new Set(['CASCADE', 'SET NULL']),
+};
+
+/** Triggers on every table from which a foreign key's action reaches a tracked table, over any number of levels. */
+function cascadeTriggers(input: CaptureInput): Trigger[] {
+  const parents = [...new Set(input.foreignKeys.map((key) => key.parent))].sort();
+  return parents.flatMap((parent) =>
+    (['onDelete', 'onUpdate'] as const).flatMap((action): Trigger[] => {
+      const hops = cascadeHops(input, parent, action, new Set([parent]));
+      if (hops.length === 0) return [];
+      const event = action === 'onDelete' ? 'DELETE' : 'UPDATE';
+      const tracked = input.tables.find(({ table }) => table.name === parent) ?? null;
+      const body = hops.map((hop) => journalReached(input.control, tracked, hop, 'OLD')).join('');
+      return [
+        {
+          name: `${TRIGGER_PREFIX}cascade_${event.toLowerCase()}_${parent}`.slice(0, 64),
+          table: parent,
+          timing: 'BEFORE',
+          event,
+          body: `BEGIN ${event === 'UPDATE' ? whenReferencedChanges(input, parent, body) : body}END`,
+        },
+      ];
+    }),
+  );
+}
+
+/** An update that leaves the referenced columns alone cascades to nobody. */
+function whenReferencedChanges(input: CaptureInput, parent: string, body: string): string {
+  const columns = new Set(
+    input.foreignKeys.filter((key) => key.parent === parent && CHANGES_ROWS.onUpdate.has(key.onUpdate)).flatMap((key) => key.parentColumns),
+  );
+  const same = [...columns].map((column) => `OLD.${ident(column)} <=> NEW.${ident(column)}`).join(' AND ');
+  return `IF NOT (${same}) THEN ${body}END IF; `;
+}
+
+function cascadeHops(input: CaptureInput, parent: string, action: Action, seen: ReadonlySet<string>): Hop[] {
+  return input.foreignKeys
+    .filter((key) => key.parent === parent && CHANGES_ROWS[action].has(key[action]))
+    .flatMap((key): Hop[] => {
+      const table = tableByName(input, key.table);
+      if (table === null) return [];
+      const step = { table, columns: key.columns.map((column, index): [string, string] => [column, key.parentColumns[index]!]) };
+      const child = input.tables.find((tracked) => tracked.table.name === key.table);
+      const here: Hop[] = child === undefined ? [] : [{ child, path: [step] }];
+      // SET NULL changes the child but does not delete it: nothing cascades further.
+      if (seen.has(key.table) || key[action] !== 'CASCADE') return here;
+      const further = cascadeHops(input, key.table, action, new Set([...seen, key.table]));
+      return [...here, ...further.map((hop) => ({ child: hop.child, path: [...hop.path, step] }))];
+    });
+}
+
+const tableByName = (input: CaptureInput, name: string): Table | null =>
+  input.tables.find(({ table }) => table.name === name)?.table ?? input.others.get(name) ?? null;

@@ -1,0 +1,151 @@
+/**
+ * The verdict: is a suspect drift, or merely in flight? Taken under the tenant's lock, so it needs no
+ * settle time and locks nothing on the source (promise P4).
+ *
+ * Under the lock: source rows, target rows under any tenant, then the journal. A write committed before
+ * the source was read whose journal row is already gone reached the target before we got the lock, so the
+ * rows are equal; a later write has its journal row. Otherwise the two sides differ, now.
+ */
+import { TransientDatabaseError } from '../domain/errors.ts';
+import { judgeSuspect, type Verdict } from '../domain/drift.ts';
+import { UNRESOLVED } from '../domain/stage.ts';
+import { storedColumns } from './catalog.ts';
+import { converge, keyLiteral, lockTenants } from './converge.ts';
+import type { Database, Session } from './database.ts';
+import { canonicalColumn, rowHash } from './digest.ts';
+import { keysJoin, keysTable } from './keys.ts';
+import { list, qualified, tenantLiteral } from './sql.ts';
+import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+export interface Judged {
+  readonly key: string;
+  readonly verdict: Verdict;
+  readonly sourceHash: string | null;
+  readonly targetHash: string | null;
+  /** Names of the columns that differ; empty unless the class is `different`. */
+  readonly columns: readonly string[];
+}
+
+interface Side {
+  readonly hash: string;
+  readonly tenant: string | null;
+}
+
+const ROUNDS = 12;
+
+export async function judgeKeys(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<Judged[]> {
+  let tenants = [tenant];
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const outcome = await pair.target.transaction(async (target): Promise<Judged[] | { missing: string[] }> => {
+      const locked = await lockTenants(target, pair.control, tenants);
+      const source = await readSide(pair.source, tracked.source(tableId), keys);
+      const onTarget = await readSide(target, tracked.target(tableId), keys);
+      const owners = [...source.values(), ...onTarget.values()].map((side) => side.tenant ?? UNRESOLVED);
+      const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
+      if (missing.length > 0) return { missing };
+      const absent = await unmirrored(pair, [...source.values()]);
+      const journaled = await journaledKeys(pair, tableId, keys);
+      return compare(pair, target, tracked, { tableId, keys, source, onTarget, absent, journaled });
+    });
+    if (Array.isArray(outcome)) return outcome;
+    tenants = [...tenants, ...outcome.missing];
+    for (const owner of outcome.missing) {
+      await pair.target.run(`INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(owner)}, 'forward', 0)`);
+    }
+  }
+  throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle`);
+}
+
+interface Comparison {
+  readonly tableId: number;
+  readonly keys: readonly string[];
+  readonly source: ReadonlyMap<number, Side>;
+  readonly onTarget: ReadonlyMap<number, Side>;
+  readonly absent: ReadonlySet<string>;
+  readonly journaled: ReadonlySet<string>;
+}
+
+async function compare(pair: Pair, target: Session, tracked: Tracked, input: Comparison): Promise<Judged[]> {
+  const judged: Judged[] = input.keys.map((key, position) => {
+    const image = input.source.get(position);
+    const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
+    const sourceHash = owned ? image.hash : null;
+    const targetHash = input.onTarget.get(position)?.hash ?? null;
+    return { key, verdict: judgeSuspect(sourceHash, targetHash, input.journaled.has(key)), sourceHash, targetHash, columns: [] };
+  });
+  const different = judged.filter(({ verdict }) => verdict.kind === 'drift' && verdict.class === 'different');
+  if (different.length === 0) return judged;
+  const differing = await differingColumns(pair, target, tracked, input.tableId, different.map((one) => one.key));
+  return judged.map((one) => ({ ...one, columns: differing.get(one.key) ?? [] }));
+}
+
+/** Rows by position of their key; a key that only a collation calls equal finds its row too. */
+async function readSide(db: Database | Session, side: TrackedTable, keys: readonly string[]): Promise<Map<number, Side>> {
+  const { table } = side;
+  const rows = await db.rows(
+    `SELECT k.n AS n, ${rowHash(table, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
+  );
+  return new Map(rows.map((row) => [Number(row['n']), { hash: row['hash']!, tenant: row['tenant'] ?? null }]));
+}
+
+async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<string>> {
+  const owners = [...new Set(sides.flatMap((side) => side.tenant ?? []))];
+  if (owners.length === 0) return new Set();
+  const rows = await pair.source.rows(
+    `SELECT tenant FROM ${qualified(pair.control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list(owners.map(tenantLiteral))})`,
+  );
+  const mirrored = new Set(rows.map((row) => row['tenant']!));
+  return new Set(owners.filter((owner) => !mirrored.has(owner)));
+}
+
+async function journaledKeys(pair: Pair, tableId: number, keys: readonly string[]): Promise<Set<string>> {
+  const rows = await pair.source.rows(
+    `SELECT DISTINCT row_key FROM ${qualified(pair.control, 'journal')} WHERE table_id = ${tableId} AND row_key IN (${list(keys.map(keyLiteral))})`,
+  );
+  return new Set(rows.map((row) => row['row_key']!));
+}
+
+async function differingColumns(pair: Pair, target: Session, tracked: Tracked, tableId: number, keys: readonly string[]): Promise<Map<string, string[]>> {
+  const read = (db: Database | Session, { table }: TrackedTable) =>
+    db.rows(
+      `SELECT k.n AS n, ${list(storedColumns(table).map((column, index) => `SHA2(${canonicalColumn(column, 't')}, 256) AS c${index}`))}
+       FROM ${keysTable(table.primary, keys)} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
+    );
+  const source = await read(pair.source, tracked.source(tableId));
+  const onTarget = await read(target, tracked.target(tableId));
+  const columns = storedColumns(tracked.source(tableId).table);
+  return new Map(
+    source.map((row) => {
+      const other = onTarget.find((candidate) => candidate['n'] === row['n']);
+      const names = columns.filter((_, index) => row[`c${index}`] !== other?.[`c${index}`]).map((column) => column.name);
+      return [keys[Number(row['n'])]!, names];
+    }),
+  );
+}
+
+/**
+ * A key that is in flight whenever it is looked at: mirror it under the lock and compare what was written
+ * with the snapshot that it was written from.
+ */
+export async function judgeHot(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<Judged[]> {
+  let judged: Judged[] = [];
+  await converge(pair, tracked, {
+    tenants: [tenant],
+    journal: null,
+    keys: new Map([[tableId, new Set(keys)]]),
+    atOneInstant: async (source, target) => {
+      const before = await readSide(source, tracked.source(tableId), keys);
+      const after = await readSide(target, tracked.target(tableId), keys);
+      const absent = await unmirrored(pair, [...before.values()]);
+      judged = await compare(pair, target, tracked, { tableId, keys, source: before, onTarget: after, absent, journaled: new Set() });
+    },
+  });
+  return judged;
+}
+
+/** Repair is a mirror of keys: the same locks, the same order, the same proof. */
+export async function repairKeys(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<void> {
+  await converge(pair, tracked, { tenants: [tenant], journal: null, keys: new Map([[tableId, new Set(keys)]]) });
+}
