@@ -62,7 +62,9 @@ export async function readCursors(pair: Pair, tenant: string, round: number): Pr
 /** Copies windows of one table until its end, until `until` says stop, or until `progress` throws. */
 export async function copyTable(pair: Pair, tracked: Tracked, slice: CopySlice): Promise<CopyCursor> {
   const table = tracked.source(slice.tableId);
-  let cursor = (await readCursors(pair, slice.tenant, slice.round)).find((found) => found.tableId === slice.tableId) ?? {
+  let cursor = (await readCursors(pair, slice.tenant, slice.round)).find(
+    (found) => found.tableId === slice.tableId,
+  ) ?? {
     tableId: slice.tableId,
     afterKey: null,
     copiedRows: 0,
@@ -84,7 +86,10 @@ export async function copyTable(pair: Pair, tracked: Tracked, slice: CopySlice):
     slice.progress(cursor, null);
     const pace = await slice.pace();
     if (pace > 0) await sleep(Math.max(0, ((cursor.copiedRows - before) / pace) * 1_000 - took));
-    rows = nextWindowRows(rows, took, { targetMs: slice.limits.windowTarget, rowsMax: slice.limits.windowRows });
+    rows = nextWindowRows(rows, took, {
+      targetMs: slice.limits.windowTarget,
+      rowsMax: slice.limits.windowRows,
+    });
   }
   return cursor;
 }
@@ -106,12 +111,22 @@ function tenantIndex({ table, tenancy }: TrackedTable): string | null {
   if (key[0] === tenancy.column) return 'PRIMARY';
   const index = table.indexes.find((candidate) => {
     const [first, ...rest] = candidate.columns;
-    return !candidate.prefixed && first === tenancy.column && rest.every((column, position) => column === key[position]);
+    return (
+      !candidate.prefixed &&
+      first === tenancy.column &&
+      rest.every((column, position) => column === key[position])
+    );
   });
   return index?.name ?? null;
 }
 
-async function windowEnd(pair: Pair, tracked: TrackedTable, tenant: string, after: string | null, rows: number): Promise<string | null> {
+async function windowEnd(
+  pair: Pair,
+  tracked: TrackedTable,
+  tenant: string,
+  after: string | null,
+  rows: number,
+): Promise<string | null> {
   const { table } = tracked;
   const index = tenantIndex(tracked);
   const conditions = [
@@ -125,7 +140,12 @@ async function windowEnd(pair: Pair, tracked: TrackedTable, tenant: string, afte
   return row?.['row_key'] ?? null;
 }
 
-function windowWhere(tracked: TrackedTable, tenant: string, after: string | null, end: string | null): string {
+function windowWhere(
+  tracked: TrackedTable,
+  tenant: string,
+  after: string | null,
+  end: string | null,
+): string {
   return [
     ownedBy(tracked, 't', tenant),
     ...(after === null ? [] : [afterKey(tracked.table, 't', after)]),
@@ -135,7 +155,13 @@ function windowWhere(tracked: TrackedTable, tenant: string, after: string | null
 
 const ATTEMPTS = 8;
 
-async function copyWindow(pair: Pair, tracked: Tracked, slice: CopySlice, cursor: CopyCursor, rows: number): Promise<CopyCursor> {
+async function copyWindow(
+  pair: Pair,
+  tracked: Tracked,
+  slice: CopySlice,
+  cursor: CopyCursor,
+  rows: number,
+): Promise<CopyCursor> {
   const source = tracked.source(slice.tableId);
   const end = await windowEnd(pair, source, slice.tenant, cursor.afterKey, rows);
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -160,11 +186,19 @@ async function copyWindow(pair: Pair, tracked: Tracked, slice: CopySlice, cursor
       await freeUniqueValues(pair, tracked, slice, images);
     }
   }
-  throw new TransientDatabaseError(`target: unique values of ${source.table.name} kept moving during ${ATTEMPTS} attempts`);
+  throw new TransientDatabaseError(
+    `target: unique values of ${source.table.name} kept moving during ${ATTEMPTS} attempts`,
+  );
 }
 
 /** @returns the key, then the values of each row */
-async function readWindow(source: Database, tracked: TrackedTable, tenant: string, after: string | null, end: string | null): Promise<RawRow[]> {
+async function readWindow(
+  source: Database,
+  tracked: TrackedTable,
+  tenant: string,
+  after: string | null,
+  end: string | null,
+): Promise<RawRow[]> {
   const { table } = tracked;
   return source.raw(
     `SELECT ${keySql(table, 't')}, ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(tenantIndex(tracked) ?? 'PRIMARY')})
@@ -172,13 +206,29 @@ async function readWindow(source: Database, tracked: TrackedTable, tenant: strin
   );
 }
 
-async function replaceWindow(target: Session, tracked: TrackedTable, where: string, rows: readonly RawRow[]): Promise<void> {
+async function replaceWindow(
+  target: Session,
+  tracked: TrackedTable,
+  where: string,
+  rows: readonly RawRow[],
+): Promise<void> {
   const { table } = tracked;
-  await target.write(`DELETE t FROM ${qualified(table.schema, table.name)} t ${joinChain(tracked, 't', 'JOIN')} WHERE ${where}`);
-  await insertImages(target, table, rows.map(([, ...values]) => values));
+  await target.write(
+    `DELETE t FROM ${qualified(table.schema, table.name)} t ${joinChain(tracked, 't', 'JOIN')} WHERE ${where}`,
+  );
+  await insertImages(
+    target,
+    table,
+    rows.map(([, ...values]) => values),
+  );
 }
 
-async function writeCursor(target: Session, pair: Pair, { tenant, round }: CopySlice, cursor: CopyCursor): Promise<void> {
+async function writeCursor(
+  target: Session,
+  pair: Pair,
+  { tenant, round }: CopySlice,
+  cursor: CopyCursor,
+): Promise<void> {
   const key = cursor.afterKey === null ? 'NULL' : keyLiteral(cursor.afterKey);
   await target.run(
     `REPLACE INTO ${cursorTable(pair)} (tenant, table_id, part, round, after_key, end_key, copied_rows, estimated_rows, finished, updated_at)
@@ -187,7 +237,12 @@ async function writeCursor(target: Session, pair: Pair, { tenant, round }: CopyS
 }
 
 /** The rows in the way are mirrored first, under their own tenants' locks: then the source has moved their values on. */
-async function freeUniqueValues(pair: Pair, tracked: Tracked, slice: CopySlice, images: readonly RawRow[]): Promise<void> {
+async function freeUniqueValues(
+  pair: Pair,
+  tracked: Tracked,
+  slice: CopySlice,
+  images: readonly RawRow[],
+): Promise<void> {
   const keys = new Set(images.map(([key]) => key!.toString('latin1')));
   const holders = await uniqueHolders(pair, tracked.target(slice.tableId), keys);
   await converge(pair, tracked, {
@@ -203,7 +258,8 @@ async function throttled(pair: Pair, limits: Limits): Promise<string | null> {
     const [row] = await db.rows("SHOW GLOBAL STATUS LIKE 'Threads_running'");
     const running = Number(row?.['Value'] ?? Number.NaN);
     if (Number.isNaN(running)) throw new TransientDatabaseError(`${db.side}: Threads_running can't be read`);
-    if (running > limits.threadsRunning) return `${db.side} has ${running} threads running, more than ${limits.threadsRunning}`;
+    if (running > limits.threadsRunning)
+      return `${db.side} has ${running} threads running, more than ${limits.threadsRunning}`;
   }
   return null;
 }

@@ -14,7 +14,14 @@ import { readForeignKeys, readTables } from './catalog.ts';
 import type { Database, Session } from './database.ts';
 import { literal, qualified } from './sql.ts';
 import { loadTracked, type Pair } from './tracked.ts';
-import { createTriggerSql, dropTriggerSql, planTriggers, TRIGGER_PREFIX, type CaptureInput, type Trigger } from './triggers.ts';
+import {
+  createTriggerSql,
+  dropTriggerSql,
+  planTriggers,
+  TRIGGER_PREFIX,
+  type CaptureInput,
+  type Trigger,
+} from './triggers.ts';
 
 const ATTEMPTS = 60;
 
@@ -33,7 +40,9 @@ export async function captureInput(pair: Pair): Promise<CaptureInput> {
   const tracked = (await loadTracked(pair)).all();
   const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
   const names = new Set(tracked.map(({ table }) => table.name));
-  const otherNames = [...new Set(foreignKeys.flatMap((key) => [key.table, key.parent]))].filter((name) => !names.has(name));
+  const otherNames = [...new Set(foreignKeys.flatMap((key) => [key.table, key.parent]))].filter(
+    (name) => !names.has(name),
+  );
   const others = await readTables(pair.source, pair.sourceSchema, otherNames);
   return {
     schema: pair.sourceSchema,
@@ -68,7 +77,8 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
   }
   const names = new Set(planned.map((trigger) => trigger.name));
   for (const name of standing.keys()) {
-    if (!names.has(name)) await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(input.schema, name)));
+    if (!names.has(name))
+      await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(input.schema, name)));
   }
   await passBarrier(pair.source);
   for (const { id, table } of input.tables) {
@@ -80,16 +90,26 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
   }
 }
 
-export async function uninstallCapture(pair: Pair, report: (line: string) => void = () => {}): Promise<string[]> {
+export async function uninstallCapture(
+  pair: Pair,
+  report: (line: string) => void = () => {},
+): Promise<string[]> {
   const names = [...(await standingTriggers(pair)).keys()];
   for (const name of names) {
     await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
   }
-  await pair.source.run(`UPDATE ${qualified(pair.control, 'tracked_table')} SET triggers_hash = NULL, installed_at = NULL`);
+  await pair.source.run(
+    `UPDATE ${qualified(pair.control, 'tracked_table')} SET triggers_hash = NULL, installed_at = NULL`,
+  );
   return names;
 }
 
-async function installTrigger(pair: Pair, schema: string, trigger: Trigger, report: (line: string) => void): Promise<void> {
+async function installTrigger(
+  pair: Pair,
+  schema: string,
+  trigger: Trigger,
+  report: (line: string) => void,
+): Promise<void> {
   await impatiently(pair, trigger.table, report, async (session) => {
     await session.run("SET SESSION sql_mode = ''");
     try {
@@ -119,7 +139,8 @@ async function impatiently(
     } catch (error) {
       if (!(error instanceof TransientDatabaseError) || error.errno !== 1205) throw error;
       const blocker = await oldestTransaction(pair.source);
-      if (attempt === ATTEMPTS) throw new TransientDatabaseError(`source: ${table} stays locked; ${blocker}`, 1205);
+      if (attempt === ATTEMPTS)
+        throw new TransientDatabaseError(`source: ${table} stays locked; ${blocker}`, 1205);
       if (attempt % 5 === 1) report(`waiting for ${table}: ${blocker}`);
       await sleep(Math.min(200 * attempt, 2_000));
     }
@@ -131,7 +152,9 @@ async function oldestTransaction(source: Database): Promise<string> {
     `SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age FROM information_schema.INNODB_TRX
      WHERE trx_mysql_thread_id <> CONNECTION_ID() ORDER BY trx_started LIMIT 1`,
   );
-  return row === undefined ? 'no open transaction is visible' : `the oldest open transaction is connection ${row['id']}, open for ${row['age']} s`;
+  return row === undefined
+    ? 'no open transaction is visible'
+    : `the oldest open transaction is connection ${row['id']}, open for ${row['age']} s`;
 }
 
 /** @throws TransientDatabaseError while an XA transaction is prepared: its commit might not be journaled. */
@@ -140,7 +163,9 @@ export async function passBarrier(source: Database): Promise<void> {
     const prepared = await source.rows('XA RECOVER');
     if (prepared.length === 0) return;
     if (attempt === 10) {
-      throw new TransientDatabaseError(`source: ${prepared.length} XA transactions are prepared; commit or roll them back, then install again`);
+      throw new TransientDatabaseError(
+        `source: ${prepared.length} XA transactions are prepared; commit or roll them back, then install again`,
+      );
     }
     await sleep(500);
   }
@@ -163,7 +188,9 @@ const stands = (standing: Standing, trigger: Trigger): boolean =>
   standing.get(trigger.name) === `${trigger.table}\0${compact(trigger.body)}`;
 
 const triggersHash = (triggers: readonly Trigger[]): string =>
-  createHash('sha256').update(triggers.map((trigger) => `${trigger.name}\0${trigger.body}`).join('\n')).digest('hex');
+  createHash('sha256')
+    .update(triggers.map((trigger) => `${trigger.name}\0${trigger.body}`).join('\n'))
+    .digest('hex');
 
 /**
  * Compares what stands with what was installed. A trigger that is gone or altered, a table that was
@@ -185,7 +212,10 @@ export async function lostCapture(pair: Pair): Promise<{ table: string; why: str
   for (const trigger of planTriggers(input)) {
     if (!stands(standing, trigger)) {
       const gone = !standing.has(trigger.name);
-      lost.set(trigger.table, `trigger ${trigger.name} on ${trigger.table} ${gone ? 'is gone' : 'was altered'}`);
+      lost.set(
+        trigger.table,
+        `trigger ${trigger.name} on ${trigger.table} ${gone ? 'is gone' : 'was altered'}`,
+      );
     }
   }
   for (const row of installed) {

@@ -103,7 +103,9 @@ function toColumn(row: TextRow): Column {
     charset: row['cs'] ?? null,
     collation: row['coll'] ?? null,
     nullable: row['nullable'] === 'YES',
-    generated: /\b(VIRTUAL|STORED|PERSISTENT)\b/i.test(row['extra'] ?? '') && !/DEFAULT_GENERATED/i.test(row['extra'] ?? ''),
+    generated:
+      /\b(VIRTUAL|STORED|PERSISTENT)\b/i.test(row['extra'] ?? '') &&
+      !/DEFAULT_GENERATED/i.test(row['extra'] ?? ''),
     unsigned: declared.includes('unsigned'),
     characters: number(row['chars']),
     precision: number(row['prec']),

@@ -54,7 +54,9 @@ const TARGET_TABLES: Readonly<Record<string, string>> = {
 
 const creates = (schema: string, tables: Readonly<Record<string, string>>): string[] => [
   `CREATE DATABASE IF NOT EXISTS ${ident(schema)} DEFAULT CHARACTER SET utf8mb4`,
-  ...Object.entries(tables).map(([name, body]) => `CREATE TABLE IF NOT EXISTS ${qualified(schema, name)} (${body}) ${OPTIONS}`),
+  ...Object.entries(tables).map(
+    ([name, body]) => `CREATE TABLE IF NOT EXISTS ${qualified(schema, name)} (${body}) ${OPTIONS}`,
+  ),
 ];
 
 export const sourceControlSql = (schema: string): string[] => [
@@ -71,10 +73,19 @@ export async function installControl(source: Database, target: Database, schema:
 }
 
 /** Rows of the target that must exist before a tenant can be locked. */
-export async function admitTenants(target: Database, schema: string, tenants: readonly string[]): Promise<void> {
+export async function admitTenants(
+  target: Database,
+  schema: string,
+  tenants: readonly string[],
+): Promise<void> {
   for (const tenant of tenants) {
     const bytes = Buffer.from(tenant, 'utf8');
-    await target.run(`INSERT IGNORE INTO ${qualified(schema, 'tenant_lock')} VALUES (?, 'forward', 0)`, [bytes]);
-    await target.run(`INSERT IGNORE INTO ${qualified(schema, 'mirror_turn')} VALUES (?, '2000-01-01 00:00:00')`, [bytes]);
+    await target.run(`INSERT IGNORE INTO ${qualified(schema, 'tenant_lock')} VALUES (?, 'forward', 0)`, [
+      bytes,
+    ]);
+    await target.run(
+      `INSERT IGNORE INTO ${qualified(schema, 'mirror_turn')} VALUES (?, '2000-01-01 00:00:00')`,
+      [bytes],
+    );
   }
 }

@@ -90,7 +90,9 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
     keys = unionKeys(keys, step.keys);
     await admitAll(pair, tenants);
   }
-  throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle in ${ROUNDS} rounds`);
+  throw new TransientDatabaseError(
+    `target: the locks of ${tenants.length} tenants did not settle in ${ROUNDS} rounds`,
+  );
 }
 
 async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Step> {
@@ -103,12 +105,18 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       return pair.source.snapshot(async (source): Promise<Step> => {
         view = await readSource(source, pair, tracked, request);
         const holders = await targetTenants(target, tracked, view.keys);
-        const missing = [...new Set([...view.tenants, ...holders])].filter((tenant) => !locked.includes(tenant));
+        const missing = [...new Set([...view.tenants, ...holders])].filter(
+          (tenant) => !locked.includes(tenant),
+        );
         if (missing.length > 0) return { kind: 'extend', tenants: missing, keys: new Map() };
         for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);
         for (const [id, images] of view.images) {
           writing = tracked.target(id);
-          await insertImages(target, writing.table, images.map((image) => image.values));
+          await insertImages(
+            target,
+            writing.table,
+            images.map((image) => image.values),
+          );
         }
         await request.atOneInstant?.(source, target, locked);
         return { kind: 'done', view };
@@ -123,7 +131,11 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
 }
 
 /** Waits for the rows, in name order so that two appliers never wait for each other. */
-export async function lockTenants(target: Session, control: string, tenants: readonly string[]): Promise<string[]> {
+export async function lockTenants(
+  target: Session,
+  control: string,
+  tenants: readonly string[],
+): Promise<string[]> {
   const sorted = [...new Set(tenants)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const rows = await target.rows(
     `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE`,
@@ -144,16 +156,24 @@ export async function shareTenant(target: Session, control: string, tenant: stri
 
 function checkDirection(rows: readonly TextRow[]): void {
   const turned = rows.find((row) => row['direction'] !== 'forward');
-  if (turned !== undefined) throw new DatabaseError(`target: the mirror of ${turned['tenant']} does not run forward`);
+  if (turned !== undefined)
+    throw new DatabaseError(`target: the mirror of ${turned['tenant']} does not run forward`);
 }
 
 async function admitAll(pair: Pair, tenants: readonly string[]): Promise<void> {
   for (const tenant of tenants) {
-    await pair.target.run(`INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(tenant)}, 'forward', 0)`);
+    await pair.target.run(
+      `INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(tenant)}, 'forward', 0)`,
+    );
   }
 }
 
-async function readSource(source: Session, pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<SourceView> {
+async function readSource(
+  source: Session,
+  pair: Pair,
+  tracked: Tracked,
+  request: ConvergeRequest,
+): Promise<SourceView> {
   const keys = new Map([...request.keys].map(([id, set]) => [id, new Set(set)]));
   const tenants = new Set<string>();
   let journalIds: string[] = [];
@@ -178,13 +198,21 @@ async function readSource(source: Session, pair: Pair, tracked: Tracked, request
   for (const owner of owners) tenants.add(owner);
   for (const [id, rows] of images) {
     // A row without a parent belongs to nobody; a row of a source-only tenant is not on the target.
-    images.set(id, rows.filter((image) => image.tenant !== null && mirrored.has(image.tenant)));
+    images.set(
+      id,
+      rows.filter((image) => image.tenant !== null && mirrored.has(image.tenant)),
+    );
   }
   return { journalIds, covered, keys, images, tenants };
 }
 
 /** Whoever has a journal row for one of the keys, under whichever tenant. */
-export async function journalTenants(source: Session, control: string, id: number, keys: ReadonlySet<string>): Promise<Set<string>> {
+export async function journalTenants(
+  source: Session,
+  control: string,
+  id: number,
+  keys: ReadonlySet<string>,
+): Promise<Set<string>> {
   const rows = await source.rows(
     `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE table_id = ${id} AND row_key IN (${list([...keys].map(keyLiteral))})`,
   );
@@ -193,21 +221,31 @@ export async function journalTenants(source: Session, control: string, id: numbe
 
 export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;
 
-async function readImages(source: Session, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<Image[]> {
+async function readImages(
+  source: Session,
+  tracked: TrackedTable,
+  keys: ReadonlySet<string>,
+): Promise<Image[]> {
   const { table } = tracked;
   const rows = await source.raw(
     `SELECT ${keySql(table, 't')}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, [...keys])} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`,
   );
   // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
-  const byKey = new Map(rows.map(([key, tenant, ...values]) => {
-    const text = key!.toString('latin1');
-    return [text, { key: text, tenant: tenant?.toString('utf8') ?? null, values }] as const;
-  }));
+  const byKey = new Map(
+    rows.map(([key, tenant, ...values]) => {
+      const text = key!.toString('latin1');
+      return [text, { key: text, tenant: tenant?.toString('utf8') ?? null, values }] as const;
+    }),
+  );
   return [...byKey.values()];
 }
 
-async function mirroredTenants(source: Session, control: string, tenants: ReadonlySet<string>): Promise<Set<string>> {
+async function mirroredTenants(
+  source: Session,
+  control: string,
+  tenants: ReadonlySet<string>,
+): Promise<Set<string>> {
   if (tenants.size === 0) return new Set();
   const rows = await source.rows(
     `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list([...tenants].map(tenantLiteral))})`,
@@ -230,7 +268,11 @@ async function targetTenants(target: Session, tracked: Tracked, keys: Keys): Pro
   return tenants;
 }
 
-export async function deleteRows(target: Session, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<void> {
+export async function deleteRows(
+  target: Session,
+  tracked: TrackedTable,
+  keys: ReadonlySet<string>,
+): Promise<void> {
   const { table } = tracked;
   await target.write(
     `DELETE t FROM ${keysTable(table.primary, [...keys])} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
@@ -238,7 +280,11 @@ export async function deleteRows(target: Session, tracked: TrackedTable, keys: R
 }
 
 /** By id and by equality join: a range, or a long IN list, waits for other writers of the journal. */
-export async function deleteJournal(source: Database | Session, control: string, ids: readonly string[]): Promise<void> {
+export async function deleteJournal(
+  source: Database | Session,
+  control: string,
+  ids: readonly string[],
+): Promise<void> {
   if (ids.length === 0) return;
   const derived = ids.map((id, index) => `SELECT ${id}${index === 0 ? ' AS id' : ''}`).join(' UNION ALL ');
   await source.run(
@@ -254,7 +300,8 @@ async function extendByHolders(pair: Pair, tracked: TrackedTable, view: SourceVi
   const own = view.keys.get(tracked.id) ?? new Set<string>();
   const holders = await uniqueHolders(pair, tracked, own);
   const others = holders.filter((holder) => !own.has(holder.key));
-  if (others.length === 0) throw new TransientDatabaseError(`target: a unique value in ${tracked.table.name} is just being moved`);
+  if (others.length === 0)
+    throw new TransientDatabaseError(`target: a unique value in ${tracked.table.name} is just being moved`);
   return {
     kind: 'extend',
     tenants: others.map((holder) => holder.tenant),
@@ -268,7 +315,11 @@ export interface Holder {
 }
 
 /** Target rows that hold a unique value (the primary key too) that the source gives to one of `keys`. */
-export async function uniqueHolders(pair: Pair, tracked: TrackedTable, keys: ReadonlySet<string>): Promise<Holder[]> {
+export async function uniqueHolders(
+  pair: Pair,
+  tracked: TrackedTable,
+  keys: ReadonlySet<string>,
+): Promise<Holder[]> {
   const { table } = tracked;
   const holders = new Map<string, Holder>();
   for (const index of table.indexes.filter((candidate) => candidate.unique && !candidate.prefixed)) {
@@ -283,7 +334,8 @@ export async function uniqueHolders(pair: Pair, tracked: TrackedTable, keys: Rea
       `SELECT ${keySql(table, 't')} AS row_key, ${tenantSql(tracked, 't')} AS tenant FROM ${keysTable(columns, present)} k
        STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(columns, 'k', 't')} ${joinChain(tracked, 't')}`,
     );
-    for (const row of rows) holders.set(row['row_key']!, { key: row['row_key']!, tenant: row['tenant'] ?? UNRESOLVED });
+    for (const row of rows)
+      holders.set(row['row_key']!, { key: row['row_key']!, tenant: row['tenant'] ?? UNRESOLVED });
   }
   return [...holders.values()];
 }

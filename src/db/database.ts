@@ -42,7 +42,8 @@ const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SEC
 /** Strict, but every date that the source could hold is taken: zero, partial, invalid. */
 const SQL_MODE = {
   source: 'NO_AUTO_VALUE_ON_ZERO',
-  target: 'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION',
+  target:
+    'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION',
 } as const;
 
 export class Session {
@@ -73,7 +74,10 @@ export class Session {
     const result = await this.run(sql);
     if (result.warningStatus > 0) {
       const [warning] = await this.rows('SHOW WARNINGS');
-      throw new DatabaseError(`${this.#settings.side}: a value would change on its way (warning ${warning?.['Code'] ?? 'unknown'})`, 1265);
+      throw new DatabaseError(
+        `${this.#settings.side}: a value would change on its way (warning ${warning?.['Code'] ?? 'unknown'})`,
+        1265,
+      );
     }
     return result;
   }
@@ -263,12 +267,18 @@ async function prepare(session: Session, server: Server, settings: Settings): Pr
   };
   await session.run('SET NAMES utf8mb4 COLLATE utf8mb4_bin');
   const names = Object.keys(wanted);
-  const assignments = names.map((name) => `SESSION ${name} = ${/^\d+$/.test(wanted[name]!) ? wanted[name]! : `'${wanted[name]!}'`}`);
+  const assignments = names.map(
+    (name) => `SESSION ${name} = ${/^\d+$/.test(wanted[name]!) ? wanted[name]! : `'${wanted[name]!}'`}`,
+  );
   await session.run(`SET ${assignments.join(', ')}`);
-  const [actual] = await session.rows(`SELECT ${names.map((name) => `@@SESSION.${name} AS ${name}`).join(', ')}`);
+  const [actual] = await session.rows(
+    `SELECT ${names.map((name) => `@@SESSION.${name} AS ${name}`).join(', ')}`,
+  );
   for (const name of names) {
     if (canonical(actual?.[name] ?? '') !== canonical(wanted[name]!)) {
-      throw new TransientDatabaseError(`${side}: the session setting ${name} did not take; is a proxy in between?`);
+      throw new TransientDatabaseError(
+        `${side}: the session setting ${name} did not take; is a proxy in between?`,
+      );
     }
   }
 }

@@ -56,7 +56,8 @@ function all(types: readonly string[], form: Form, text: Rule['text']): Record<s
 /** The canonical text of one column, NULL as `~`. */
 export function canonicalColumn(column: Column, row: string): string {
   const rule = RULES[column.type];
-  if (rule === undefined) throw new SchemaMismatchError(`no digest rule for type ${column.type} of column ${column.name}`);
+  if (rule === undefined)
+    throw new SchemaMismatchError(`no digest rule for type ${column.type} of column ${column.name}`);
   const text = rule.text(`${row}.${ident(column.name)}`);
   switch (rule.form) {
     case 'bare':
@@ -70,13 +71,17 @@ export function canonicalColumn(column: Column, row: string): string {
 
 /** `SHA2(E, 256)` of one row: 64 hex digits, NULL when the text was too long for a packet. */
 export const rowHash = (table: Table, row: string): string =>
-  `SHA2(CONCAT(${storedColumns(table).map((column) => canonicalColumn(column, row)).join(", '|', ")}), 256)`;
+  `SHA2(CONCAT(${storedColumns(table)
+    .map((column) => canonicalColumn(column, row))
+    .join(", '|', ")}), 256)`;
 
 /** @param rows a query whose only column is `h`, the row hash */
 export function digestSql(flavour: Flavour, rows: string): string {
-  const half = (from: number): string => `LPAD(HEX(BIT_XOR(CAST(CONV(SUBSTR(h, ${from}, 16), 16, 10) AS UNSIGNED))), 16, '0')`;
+  const half = (from: number): string =>
+    `LPAD(HEX(BIT_XOR(CAST(CONV(SUBSTR(h, ${from}, 16), 16, 10) AS UNSIGNED))), 16, '0')`;
   // MariaDB's BIT_XOR casts binary strings to 0 without an error, so it gets two 64-bit halves.
-  const checksum = flavour === 'mysql' ? 'HEX(BIT_XOR(UNHEX(LEFT(h, 32))))' : `CONCAT(${half(1)}, ${half(17)})`;
+  const checksum =
+    flavour === 'mysql' ? 'HEX(BIT_XOR(UNHEX(LEFT(h, 32))))' : `CONCAT(${half(1)}, ${half(17)})`;
   return `SELECT COUNT(*) AS n, COUNT(h) AS hashed, ${checksum} AS digest FROM (${rows}) x`;
 }
 
@@ -87,7 +92,9 @@ export async function digestOf(db: Database, rows: string): Promise<WindowDigest
   const [row] = await db.rows(digestSql(flavour, rows));
   const count = Number(row!['n']);
   if (Number(row!['hashed']) !== count) {
-    throw new DatabaseError(`${db.side}: a row is longer than max_allowed_packet and has no digest; raise it on both sides`);
+    throw new DatabaseError(
+      `${db.side}: a row is longer than max_allowed_packet and has no digest; raise it on both sides`,
+    );
   }
   return { rows: count, digest: count === 0 ? EMPTY_DIGEST : row!['digest']!.toLowerCase() };
 }
@@ -100,6 +107,8 @@ const PROBE_DIGEST = '06b0bd045ede492d9a768b7a55e47b47';
 export async function probeDigest(db: Database): Promise<void> {
   const found = await digestOf(db, PROBE_ROWS);
   if (found.digest !== PROBE_DIGEST || found.rows !== 2) {
-    throw new DatabaseError(`${db.side}: the server computes an unknown digest for the probe; reconcile can't run on it`);
+    throw new DatabaseError(
+      `${db.side}: the server computes an unknown digest for the probe; reconcile can't run on it`,
+    );
   }
 }

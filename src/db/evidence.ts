@@ -8,7 +8,8 @@ import { readNodes, readStage } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 const epoch = (expression: string): string => `UNIX_TIMESTAMP(${expression}) * 1000`;
-const ms = (value: string | null | undefined): number | null => (value === null || value === undefined ? null : Math.floor(Number(value)));
+const ms = (value: string | null | undefined): number | null =>
+  value === null || value === undefined ? null : Math.floor(Number(value));
 
 export interface EvidenceQuery {
   readonly tenant: string;
@@ -24,13 +25,25 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     one(source, `SELECT ${epoch('NOW(6)')} AS now`),
     journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
     passState(source, control, tenant, query.since),
-    one(source, `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`),
-    one(source, `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`),
-    one(source, `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`),
+    one(
+      source,
+      `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`,
+    ),
+    one(
+      source,
+      `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`,
+    ),
+    one(
+      source,
+      `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`,
+    ),
     readStage(source, control, query.tenant),
     readNodes(source, control),
-    one(source, `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
-                 AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`),
+    one(
+      source,
+      `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
+                 AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`,
+    ),
   ]);
   const live = nodes.filter((node) => node.live);
   return {
@@ -40,7 +53,10 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     ...passes,
     openDrift: Number(drift!['n']),
     shadow: { samples: Number(shadow?.['samples'] ?? 0), differing: Number(shadow?.['differing'] ?? 0) },
-    nodes: { live: live.length, following: live.filter((node) => node.version >= (stage?.version ?? 0)).length },
+    nodes: {
+      live: live.length,
+      following: live.filter((node) => node.version >= (stage?.version ?? 0)).length,
+    },
     certificateAt: ms(certificate?.['at']),
     captureLost: lost?.['reason'] ?? null,
   };
@@ -87,11 +103,19 @@ async function passState(
             (SELECT ${epoch('MIN(started_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1
                AND id > (SELECT COALESCE(MAX(id), 0) FROM ${table} WHERE tenant = ${tenant} AND clean = 0)) AS clean_since`,
   );
-  return { cleanPasses: Number(row!['clean_passes']), cleanSince: ms(row!['clean_since']), lastPassAt: ms(row!['last_at']) };
+  return {
+    cleanPasses: Number(row!['clean_passes']),
+    cleanSince: ms(row!['clean_since']),
+    lastPassAt: ms(row!['last_at']),
+  };
 }
 
 /** What only the target knows; a target that is down closes the gates that need it. */
-async function targetState(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Pick<Evidence, 'mirroredAt' | 'tables' | 'rows'>> {
+async function targetState(
+  pair: Pair,
+  tracked: Tracked,
+  query: EvidenceQuery,
+): Promise<Pick<Evidence, 'mirroredAt' | 'tables' | 'rows'>> {
   const tables = tablesOf(tracked, query.tenant);
   try {
     const cursors = await readCursors(pair, query.tenant, query.round);
@@ -103,7 +127,10 @@ async function targetState(pair: Pair, tracked: Tracked, query: EvidenceQuery): 
       tables: { all: tables.length, copied: cursors.filter((cursor) => cursor.finished).length },
       rows: {
         copied: cursors.reduce((sum, cursor) => sum + cursor.copiedRows, 0),
-        estimated: cursors.reduce((sum, cursor) => sum + Math.max(cursor.estimatedRows, cursor.copiedRows), 0),
+        estimated: cursors.reduce(
+          (sum, cursor) => sum + Math.max(cursor.estimatedRows, cursor.copiedRows),
+          0,
+        ),
       },
     };
   } catch {

@@ -28,10 +28,13 @@ const TRANSIENT: Readonly<Record<number, string>> = {
   2013: 'connection lost during a query',
 };
 
-const NETWORK = /^(ECONN|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|PROTOCOL_CONNECTION_LOST|PROTOCOL_SEQUENCE_TIMEOUT|POOL_|HANDSHAKE_)/;
+const NETWORK =
+  /^(ECONN|ETIMEDOUT|EPIPE|EHOSTUNREACH|ENETUNREACH|EAI_AGAIN|PROTOCOL_CONNECTION_LOST|PROTOCOL_SEQUENCE_TIMEOUT|POOL_|HANDSHAKE_)/;
 
 /** Messages of these quote no value: they name objects, grants or syntax places only. */
-const SAFE_MESSAGES = new Set([1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1305, 1359, 1419, 1698, 3118, 3159]);
+const SAFE_MESSAGES = new Set([
+  1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1305, 1359, 1419, 1698, 3118, 3159,
+]);
 
 export interface DriverError {
   readonly errno?: number;
@@ -55,9 +58,13 @@ export function stripError(side: string, error: unknown): Error {
   if (errno !== null && TRANSIENT[errno] !== undefined) {
     return new TransientDatabaseError(`${side}: ${TRANSIENT[errno]} (errno ${errno})`, errno);
   }
-  if (NETWORK.test(code)) return new TransientDatabaseError(`${side}: cannot be reached (${code}); is the server up?`);
+  if (NETWORK.test(code))
+    return new TransientDatabaseError(`${side}: cannot be reached (${code}); is the server up?`);
   const text = errno !== null && SAFE_MESSAGES.has(errno) ? `: ${sqlMessage}` : '';
-  return new DatabaseError(`${side}: ${code || 'statement failed'}${errno === null ? '' : ` (errno ${errno})`}${text}`, errno);
+  return new DatabaseError(
+    `${side}: ${code || 'statement failed'}${errno === null ? '' : ` (errno ${errno})`}${text}`,
+    errno,
+  );
 }
 
 export const isTransient = (error: unknown): boolean => error instanceof TransientDatabaseError;

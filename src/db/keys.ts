@@ -76,7 +76,9 @@ function hex(part: string): string {
 }
 
 const temporalLiteral = (column: Column, part: string): string =>
-  column.type === 'date' ? `CAST('${part}' AS DATE)` : `CAST('${part}' AS ${column.type.toUpperCase()}(${column.fraction ?? 0}))`;
+  column.type === 'date'
+    ? `CAST('${part}' AS DATE)`
+    : `CAST('${part}' AS ${column.type.toUpperCase()}(${column.fraction ?? 0}))`;
 
 const timestampLiteral = (column: Column, seconds: string): string =>
   Number(seconds) === 0
@@ -94,14 +96,18 @@ export function keysTable(columns: readonly Column[], keys: readonly string[]): 
   const selects = keys.map((key, index) => {
     const parts = decodeKey(key);
     if (parts.length !== columns.length) throw new Error('a journal key has the wrong number of columns');
-    const values = parts.map((part, position) => `${partLiteral(columns[position]!, part)}${index === 0 ? ` AS k${position}` : ''}`);
+    const values = parts.map(
+      (part, position) => `${partLiteral(columns[position]!, part)}${index === 0 ? ` AS k${position}` : ''}`,
+    );
     return `SELECT ${index}${index === 0 ? ' AS n' : ''}, ${values.join(', ')}`;
   });
   return `(${selects.join(' UNION ALL ')})`;
 }
 
 export const keysJoin = (columns: readonly Column[], keyAlias: string, rowAlias: string): string =>
-  columns.map((column, position) => `${rowAlias}.${ident(column.name)} = ${keyAlias}.k${position}`).join(' AND ');
+  columns
+    .map((column, position) => `${rowAlias}.${ident(column.name)} = ${keyAlias}.k${position}`)
+    .join(' AND ');
 
 /**
  * Rows after a key, or up to it, in key order. OR-expanded, never a row constructor: `(a, b) > (x, y)`
@@ -120,9 +126,14 @@ function bound(table: Table, row: string, key: string, operator: '<' | '>', incl
   const columns = table.primary;
   const values = columns.map((column, position) => partLiteral(column, parts[position]!));
   const alternatives = columns.map((column, position) => {
-    const equal = columns.slice(0, position).map((before, index) => `${row}.${ident(before.name)} = ${values[index]!}`);
+    const equal = columns
+      .slice(0, position)
+      .map((before, index) => `${row}.${ident(before.name)} = ${values[index]!}`);
     const last = position === columns.length - 1;
-    return [...equal, `${row}.${ident(column.name)} ${operator}${inclusive && last ? '=' : ''} ${values[position]!}`].join(' AND ');
+    return [
+      ...equal,
+      `${row}.${ident(column.name)} ${operator}${inclusive && last ? '=' : ''} ${values[position]!}`,
+    ].join(' AND ');
   });
   if (columns.length === 1) return alternatives[0]!;
   const guard = `${row}.${ident(columns[0]!.name)} ${operator}= ${values[0]!}`;

@@ -2,7 +2,18 @@
 import type { Column } from './catalog.ts';
 
 export type Kind =
-  | 'integer' | 'decimal' | 'float' | 'double' | 'bit' | 'timestamp' | 'temporal' | 'text' | 'binary' | 'label' | 'json' | 'geometry';
+  | 'integer'
+  | 'decimal'
+  | 'float'
+  | 'double'
+  | 'bit'
+  | 'timestamp'
+  | 'temporal'
+  | 'text'
+  | 'binary'
+  | 'label'
+  | 'json'
+  | 'geometry';
 
 // prettier-ignore
 const KINDS: Readonly<Record<string, Kind>> = {

@@ -44,7 +44,9 @@ export async function openPass(pair: Pair, tenant: string): Promise<Pass> {
                   WHERE tenant = ${tenantLiteral(tenant)} AND ended_at IS NULL ORDER BY id DESC LIMIT 1`;
   let [row] = await pair.source.rows(select);
   if (row === undefined) {
-    await pair.source.run(`INSERT INTO ${table} (tenant, started_at) VALUES (${tenantLiteral(tenant)}, NOW(6))`);
+    await pair.source.run(
+      `INSERT INTO ${table} (tenant, started_at) VALUES (${tenantLiteral(tenant)}, NOW(6))`,
+    );
     [row] = await pair.source.rows(select);
   }
   return {
@@ -72,9 +74,10 @@ export async function abandonPass(pair: Pair, tenant: string): Promise<void> {
 }
 
 export async function savePosition(pair: Pair, pass: Pass): Promise<void> {
-  await pair.source.run(`UPDATE ${qualified(pair.control, 'pass')} SET ${counters(pass)}, position = ? WHERE id = ${pass.id}`, [
-    JSON.stringify(pass.position),
-  ]);
+  await pair.source.run(
+    `UPDATE ${qualified(pair.control, 'pass')} SET ${counters(pass)}, position = ? WHERE id = ${pass.id}`,
+    [JSON.stringify(pass.position)],
+  );
 }
 
 export async function finishPass(pair: Pair, pass: Pass): Promise<Pass> {
@@ -91,7 +94,12 @@ const counters = ({ counts }: Pass): string =>
 export async function recordWindow(
   pair: Pair,
   pass: Pass,
-  window: { readonly tableId: number; readonly bounds: Bounds; readonly source: WindowDigest; readonly target: WindowDigest },
+  window: {
+    readonly tableId: number;
+    readonly bounds: Bounds;
+    readonly source: WindowDigest;
+    readonly target: WindowDigest;
+  },
 ): Promise<void> {
   const { tableId, bounds, source, target } = window;
   const text = `(${bounds.from ?? '-inf'}, ${bounds.to ?? '+inf'})`.slice(0, 2_000);
@@ -163,7 +171,9 @@ export async function readDrift(pair: Pair, tenant: string, open: boolean, limit
 
 export async function markRepaired(pair: Pair, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
-  await pair.source.run(`UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6) WHERE id IN (${ids.join(', ')})`);
+  await pair.source.run(
+    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6) WHERE id IN (${ids.join(', ')})`,
+  );
 }
 
 /** A repaired row counts as unverified until a pass that began later reads it equal. */
@@ -176,6 +186,8 @@ export async function verifyRepaired(pair: Pair, tracked: Tracked, pass: Pass): 
   for (const row of rows) {
     const [judged] = await judgeKeys(pair, tracked, pass.tenant, Number(row['table_id']), [row['row_key']!]);
     if (judged?.verdict.kind !== 'equal') continue;
-    await pair.source.run(`UPDATE ${qualified(pair.control, 'drift')} SET verified_at = NOW(6) WHERE id = ${row['id']!}`);
+    await pair.source.run(
+      `UPDATE ${qualified(pair.control, 'drift')} SET verified_at = NOW(6) WHERE id = ${row['id']!}`,
+    );
   }
 }

@@ -95,7 +95,12 @@ export class Mirror {
   }
 }
 
-async function takeTurn(target: Session, control: string, tenant: string, every: Milliseconds): Promise<boolean> {
+async function takeTurn(
+  target: Session,
+  control: string,
+  tenant: string,
+  every: Milliseconds,
+): Promise<boolean> {
   const rows = await target.rows(
     `SELECT tenant FROM ${qualified(control, 'mirror_turn')}
      WHERE tenant = ${tenantLiteral(tenant)} AND mirrored_at <= NOW(6) - INTERVAL ${every * 1_000} MICROSECOND FOR UPDATE SKIP LOCKED`,
@@ -118,10 +123,18 @@ async function endTurn(target: Session, control: string, tenant: string): Promis
 export async function purgeJournal(pair: Pair, tenant: string): Promise<number> {
   const bytes = tenantLiteral(tenant);
   return pair.source.transaction(async (session) => {
-    const [row] = await session.rows(`SELECT stage FROM ${qualified(pair.control, 'stage')} WHERE tenant = ${bytes} LOCK IN SHARE MODE`);
+    const [row] = await session.rows(
+      `SELECT stage FROM ${qualified(pair.control, 'stage')} WHERE tenant = ${bytes} LOCK IN SHARE MODE`,
+    );
     if (row === undefined || row['stage'] !== 'source-only') return 0;
-    const rows = await session.rows(`SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${bytes} ORDER BY id LIMIT 2000`);
-    await deleteJournal(session, pair.control, rows.map((found) => found['id']!));
+    const rows = await session.rows(
+      `SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${bytes} ORDER BY id LIMIT 2000`,
+    );
+    await deleteJournal(
+      session,
+      pair.control,
+      rows.map((found) => found['id']!),
+    );
     return rows.length;
   });
 }

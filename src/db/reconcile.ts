@@ -13,7 +13,16 @@ import { tablesOf } from './backfill.ts';
 import type { Database } from './database.ts';
 import { digestOf, rowHash, type WindowDigest } from './digest.ts';
 import { keySql } from './keys.ts';
-import { finishPass, openPass, recordDrift, recordWindow, savePosition, verifyRepaired, type Pass, type PassCounts } from './ledger.ts';
+import {
+  finishPass,
+  openPass,
+  recordDrift,
+  recordWindow,
+  savePosition,
+  verifyRepaired,
+  type Pass,
+  type PassCounts,
+} from './ledger.ts';
 import { ident, qualified } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -38,7 +47,11 @@ export interface SliceResult {
 
 const INITIAL_ROWS = 2_000;
 
-export async function reconcileSlice(pair: Pair, tracked: Tracked, slice: ReconcileSlice): Promise<SliceResult> {
+export async function reconcileSlice(
+  pair: Pair,
+  tracked: Tracked,
+  slice: ReconcileSlice,
+): Promise<SliceResult> {
   let pass = await openPass(pair, slice.tenant);
   const tables = tablesOf(tracked, slice.tenant);
   let stopped = false;
@@ -69,10 +82,14 @@ async function reconcileWindow(
   const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.windowRows);
   const bounds: Bounds = { from: position.from, to: await cut.end(pair.source, position.from, rows) };
   const started = Date.now();
-  const query = (side: TrackedTable, select: string): string => windowSql(side, slice.tenant, cut, bounds, select);
+  const query = (side: TrackedTable, select: string): string =>
+    windowSql(side, slice.tenant, cut, bounds, select);
   const [source, target] = await Promise.all([
     digestOf(pair.source, query(table, `${rowHash(table.table, 't')} AS h`)),
-    digestOf(pair.target, query(tracked.target(table.id), `${rowHash(tracked.target(table.id).table, 't')} AS h`)),
+    digestOf(
+      pair.target,
+      query(tracked.target(table.id), `${rowHash(tracked.target(table.id).table, 't')} AS h`),
+    ),
   ]);
   const took = Date.now() - started;
   await recordWindow(pair, pass, { tableId: table.id, bounds, source, target });
@@ -83,7 +100,13 @@ async function reconcileWindow(
     position: {
       table: bounds.to === null ? position.table + 1 : position.table,
       from: bounds.to,
-      rows: bounds.to === null ? null : nextWindowRows(rows, took, { targetMs: slice.limits.windowTarget, rowsMax: slice.limits.windowRows }),
+      rows:
+        bounds.to === null
+          ? null
+          : nextWindowRows(rows, took, {
+              targetMs: slice.limits.windowTarget,
+              rowsMax: slice.limits.windowRows,
+            }),
       seq: position.seq + 1,
     },
   };
@@ -92,7 +115,13 @@ async function reconcileWindow(
 
 const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
-function windowSql(side: TrackedTable, tenant: string, cut: WindowCutter, bounds: Bounds, select: string): string {
+function windowSql(
+  side: TrackedTable,
+  tenant: string,
+  cut: WindowCutter,
+  bounds: Bounds,
+  select: string,
+): string {
   const hint = cut.index === null ? '' : ` FORCE INDEX (${ident(cut.index)})`;
   return `SELECT ${select} FROM ${qualified(side.table.schema, side.table.name)} t${hint} ${joinChain(side, 't', 'JOIN')}
           WHERE ${ownedBy(side, 't', tenant)} AND ${cut.where(side, bounds)}`;
@@ -123,19 +152,35 @@ async function drillDown(
   table: TrackedTable,
   query: (side: TrackedTable, select: string) => string,
 ): Promise<{ counts: PassCounts; stopped: boolean }> {
-  const list = (db: Database, side: TrackedTable) => hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));
-  const [source, target] = await Promise.all([list(pair.source, table), list(pair.target, tracked.target(table.id))]);
-  const suspects = [...new Set([...source.keys(), ...target.keys()])].filter((key) => source.get(key) !== target.get(key));
+  const list = (db: Database, side: TrackedTable) =>
+    hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));
+  const [source, target] = await Promise.all([
+    list(pair.source, table),
+    list(pair.target, tracked.target(table.id)),
+  ]);
+  const suspects = [...new Set([...source.keys(), ...target.keys()])].filter(
+    (key) => source.get(key) !== target.get(key),
+  );
   let counts = { ...ZERO, suspects: suspects.length };
   let stopped = false;
   for (let at = 0; at < suspects.length; at += JUDGED_AT_ONCE) {
-    const judged = await judgeBatch(pair, tracked, slice.tenant, table.id, suspects.slice(at, at + JUDGED_AT_ONCE));
+    const judged = await judgeBatch(
+      pair,
+      tracked,
+      slice.tenant,
+      table.id,
+      suspects.slice(at, at + JUDGED_AT_ONCE),
+    );
     counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
     for (const one of judged.drifts) {
       const policy = DRIFT_POLICY[one.class];
       await recordDrift(pair, pass, table.id, one, { repaired: policy.repair, again: slice.missingAgain });
       if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, [one.judged.key]);
-      counts = { ...counts, repaired: counts.repaired + (policy.repair ? 1 : 0), drifted: counts.drifted + 1 };
+      counts = {
+        ...counts,
+        repaired: counts.repaired + (policy.repair ? 1 : 0),
+        drifted: counts.drifted + 1,
+      };
       stopped ||= policy.stopsLine;
     }
   }
@@ -155,12 +200,21 @@ export interface FoundDrift {
 const LOOKS = 3;
 
 /** In flight is looked at again; a key that stays in flight is mirrored and compared as it is written. */
-async function judgeBatch(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<{ drifts: FoundDrift[]; inFlight: number }> {
+async function judgeBatch(
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  tableId: number,
+  keys: readonly string[],
+): Promise<{ drifts: FoundDrift[]; inFlight: number }> {
   const drifts: FoundDrift[] = [];
   let open = keys;
   let inFlight = 0;
   for (let look = 1; look <= LOOKS && open.length > 0; look += 1) {
-    const judged = look < LOOKS ? await judgeKeys(pair, tracked, tenant, tableId, open) : await judgeHot(pair, tracked, tenant, tableId, open);
+    const judged =
+      look < LOOKS
+        ? await judgeKeys(pair, tracked, tenant, tableId, open)
+        : await judgeHot(pair, tracked, tenant, tableId, open);
     for (const one of judged) {
       if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one });
     }

@@ -10,7 +10,8 @@ export const qualified = (schema: string, table: string): string => `${ident(sch
 export const literal = (value: string | number | null): string => escape(value);
 
 /** Bytes as a hex literal; the empty string has no digits and so needs its own form. */
-export const hexLiteral = (bytes: Buffer): string => (bytes.length === 0 ? "''" : `X'${bytes.toString('hex')}'`);
+export const hexLiteral = (bytes: Buffer): string =>
+  bytes.length === 0 ? "''" : `X'${bytes.toString('hex')}'`;
 
 /** Tenant ids are stored as their UTF-8 bytes: no collation may call two of them equal. */
 export const tenantLiteral = (tenant: string): string => hexLiteral(Buffer.from(tenant, 'utf8'));

@@ -45,14 +45,22 @@ export function toStageRow(row: TextRow): StageRow {
   };
 }
 
-export async function readStage(source: Database | Session, control: string, tenant: string): Promise<StageRow | null> {
-  const [row] = await source.rows(`SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE tenant = ${tenantLiteral(tenant)}`);
+export async function readStage(
+  source: Database | Session,
+  control: string,
+  tenant: string,
+): Promise<StageRow | null> {
+  const [row] = await source.rows(
+    `SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE tenant = ${tenantLiteral(tenant)}`,
+  );
   return row === undefined ? null : toStageRow(row);
 }
 
 /** @param afterVersion rows that changed later than this; 0: all. */
 export async function readStages(source: Database, control: string, afterVersion = 0): Promise<StageRow[]> {
-  const rows = await source.rows(`SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE version > ${afterVersion} ORDER BY version`);
+  const rows = await source.rows(
+    `SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE version > ${afterVersion} ORDER BY version`,
+  );
   return rows.map(toStageRow);
 }
 
@@ -65,7 +73,9 @@ export async function admitStage(source: Database, control: string, tenant: stri
 
 /** Holds the fleet's version row until the transaction ends: changes commit in the order of their versions. */
 async function nextVersion(session: Session, control: string): Promise<number> {
-  await session.run(`UPDATE ${qualified(control, 'version')} SET change_version = LAST_INSERT_ID(change_version + 1) WHERE id = 1`);
+  await session.run(
+    `UPDATE ${qualified(control, 'version')} SET change_version = LAST_INSERT_ID(change_version + 1) WHERE id = 1`,
+  );
   const [row] = await session.rows('SELECT LAST_INSERT_ID() AS version');
   return Number(row!['version']);
 }
@@ -81,10 +91,13 @@ export async function changeStage(session: Session, control: string, change: Sta
     `SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE tenant = ${tenantLiteral(change.tenant)} FOR UPDATE`,
   );
   const current = found === undefined ? null : toStageRow(found);
-  if (current === null) throw new StaleEpochError(`${change.tenant} has no stage row; start its migration first`);
+  if (current === null)
+    throw new StaleEpochError(`${change.tenant} has no stage row; start its migration first`);
   if (current.stage === change.to) return current;
   if (change.expectEpoch !== null && current.epoch !== change.expectEpoch) {
-    throw new StaleEpochError(`${change.tenant} is at epoch ${current.epoch} (${current.stage}), not ${change.expectEpoch}; look again and decide again`);
+    throw new StaleEpochError(
+      `${change.tenant} is at epoch ${current.epoch} (${current.stage}), not ${change.expectEpoch}; look again and decide again`,
+    );
   }
   if (!change.from.includes(current.stage)) {
     throw new StaleEpochError(`${change.tenant} is in ${current.stage}, not in ${change.from.join(' or ')}`);
@@ -126,7 +139,15 @@ export async function markDirty(
       );
       if (result.affectedRows === 0) continue;
       const event = dirty ? 'dirty' : 'clean';
-      await appendAudit(session, control, { tenant, event, before: null, after: null, epoch: null, requestId: null, ...why });
+      await appendAudit(session, control, {
+        tenant,
+        event,
+        before: null,
+        after: null,
+        epoch: null,
+        requestId: null,
+        ...why,
+      });
     }
   });
 }
@@ -143,11 +164,23 @@ export interface AuditEntry {
 }
 
 /** Append-only: nothing in Switchback updates or deletes an audit row. */
-export async function appendAudit(session: Database | Session, control: string, entry: AuditEntry): Promise<void> {
+export async function appendAudit(
+  session: Database | Session,
+  control: string,
+  entry: AuditEntry,
+): Promise<void> {
   await session.run(
     `INSERT INTO ${qualified(control, 'audit')} (tenant, event, before_value, after_value, epoch, actor, reason, request_id)
      VALUES (${tenantLiteral(entry.tenant)}, ?, ?, ?, ?, ?, ?, ?)`,
-    [entry.event, entry.before, entry.after, entry.epoch, entry.actor.slice(0, 255), entry.reason.slice(0, 1_000), entry.requestId],
+    [
+      entry.event,
+      entry.before,
+      entry.after,
+      entry.epoch,
+      entry.actor.slice(0, 255),
+      entry.reason.slice(0, 1_000),
+      entry.requestId,
+    ],
   );
 }
 
@@ -162,7 +195,12 @@ export interface NodeLease {
 export async function renewLease(
   source: Database,
   control: string,
-  lease: { readonly node: string; readonly service: string; readonly version: number; readonly leaseMs: number },
+  lease: {
+    readonly node: string;
+    readonly service: string;
+    readonly version: number;
+    readonly leaseMs: number;
+  },
 ): Promise<void> {
   await source.run(
     `INSERT INTO ${qualified(control, 'node')} (node, service, version, seen_at, lease_until)

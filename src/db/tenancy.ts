@@ -56,7 +56,11 @@ export function tenantBytes(column: Column, value: string): string {
 }
 
 /** `LEFT JOIN`s from a row up to the table that holds the tenant; empty where the row holds it itself. */
-export function joinChain(tracked: TrackedTable, row: string, join: 'LEFT JOIN' | 'JOIN' = 'LEFT JOIN'): string {
+export function joinChain(
+  tracked: TrackedTable,
+  row: string,
+  join: 'LEFT JOIN' | 'JOIN' = 'LEFT JOIN',
+): string {
   return tracked.chain
     .map(({ parent, column, references }, depth) => {
       const child = depth === 0 ? row : `p${depth - 1}`;
@@ -96,8 +100,12 @@ export function track(
   const seen = new Set([plan.table.name]);
   while (tenancy.kind === 'parent') {
     const parent = tables.get(tenancy.parent);
-    if (parent === undefined) throw new SchemaMismatchError(`table ${plan.table.name}: its parent ${tenancy.parent} is not in the plan`);
-    if (seen.has(tenancy.parent)) throw new SchemaMismatchError(`table ${plan.table.name}: its parents form a circle`);
+    if (parent === undefined)
+      throw new SchemaMismatchError(
+        `table ${plan.table.name}: its parent ${tenancy.parent} is not in the plan`,
+      );
+    if (seen.has(tenancy.parent))
+      throw new SchemaMismatchError(`table ${plan.table.name}: its parents form a circle`);
     seen.add(tenancy.parent);
     chain.push({ parent: parent.table, column: tenancy.column, references: tenancy.references });
     tenancy = parent.tenancy;

@@ -40,13 +40,15 @@ export class Tracked {
 
   byName(name: string): TrackedTable {
     const tracked = this.all().find(({ table }) => table.name === name);
-    if (tracked === undefined) throw new SchemaMismatchError(`table ${name} is not tracked; run switchback install`);
+    if (tracked === undefined)
+      throw new SchemaMismatchError(`table ${name} is not tracked; run switchback install`);
     return tracked;
   }
 }
 
 function found(tracked: TrackedTable | undefined, id: number): TrackedTable {
-  if (tracked === undefined) throw new SchemaMismatchError(`table number ${id} is not tracked; run switchback install`);
+  if (tracked === undefined)
+    throw new SchemaMismatchError(`table number ${id} is not tracked; run switchback install`);
   return tracked;
 }
 
@@ -62,7 +64,8 @@ export async function loadTracked(pair: Pair): Promise<Tracked> {
   const names = rows.map((row) => row['name']!);
   const tables = await readTables(pair.source, pair.sourceSchema, names);
   const missing = names.find((name) => !tables.some((table) => table.name === name));
-  if (missing !== undefined) throw new SchemaMismatchError(`source table ${missing} is gone; restore it or take it out of the plan`);
+  if (missing !== undefined)
+    throw new SchemaMismatchError(`source table ${missing} is gone; restore it or take it out of the plan`);
   const plans = rows.map((row, index) => ({
     id: Number(row['id']),
     table: tables[index]!,
@@ -70,5 +73,8 @@ export async function loadTracked(pair: Pair): Promise<Tracked> {
     time: row['time_column'] ?? null,
   }));
   const byName = new Map(plans.map((plan) => [plan.table.name, plan]));
-  return new Tracked(plans.map((plan) => track(plan, byName)), pair.targetSchema);
+  return new Tracked(
+    plans.map((plan) => track(plan, byName)),
+    pair.targetSchema,
+  );
 }

@@ -34,7 +34,8 @@ export interface CaptureInput {
 export const createTriggerSql = (schema: string, trigger: Trigger): string =>
   `CREATE TRIGGER ${qualified(schema, trigger.name)} ${trigger.timing} ${trigger.event} ON ${qualified(schema, trigger.table)} FOR EACH ROW ${trigger.body}`;
 
-export const dropTriggerSql = (schema: string, name: string): string => `DROP TRIGGER IF EXISTS ${qualified(schema, name)}`;
+export const dropTriggerSql = (schema: string, name: string): string =>
+  `DROP TRIGGER IF EXISTS ${qualified(schema, name)}`;
 
 export const TRIGGER_PREFIX = 'switchback_';
 
@@ -75,7 +76,8 @@ function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'):
   const insert = (tenant: string, parent: string): string =>
     `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (${tenant}, ${id}, ${keySql(table, row)}, ${parent});`;
   if (tenantColumn === null) return insert(tenantLiteral('_shared'), 'NULL');
-  if (tenancy.kind !== 'parent') return insert(tenantBytes(tenantColumn, `${row}.${ident(tenantColumn.name)}`), 'NULL');
+  if (tenancy.kind !== 'parent')
+    return insert(tenantBytes(tenantColumn, `${row}.${ident(tenantColumn.name)}`), 'NULL');
   const [first, ...rest] = chain;
   const lookup = `SELECT ${tenantBytes(tenantColumn, `p${chain.length - 1}.${ident(tenantColumn.name)}`)} FROM ${qualified(first!.parent.schema, first!.parent.name)} p0 ${rest
     .map(
@@ -93,7 +95,10 @@ function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'):
 interface Hop {
   readonly child: TrackedTable;
   /** `child.column = parent.column` pairs, from the nearest table outward. */
-  readonly path: readonly { readonly table: Table; readonly columns: readonly [child: string, parent: string][] }[];
+  readonly path: readonly {
+    readonly table: Table;
+    readonly columns: readonly [child: string, parent: string][];
+  }[];
 }
 
 /** A parent that changes its tenant or key takes its children along: they are journaled under both. */
@@ -108,7 +113,10 @@ function journalChildren(input: CaptureInput, parent: TrackedTable): string {
       }));
       return [{ child, path }];
     })
-    .flatMap((hop) => [journalReached(input.control, parent, hop, 'OLD'), journalReached(input.control, parent, hop, 'NEW')])
+    .flatMap((hop) => [
+      journalReached(input.control, parent, hop, 'OLD'),
+      journalReached(input.control, parent, hop, 'NEW'),
+    ])
     .join('');
 }
 
@@ -116,18 +124,27 @@ function journalChildren(input: CaptureInput, parent: TrackedTable): string {
  * Journals the rows that a parent row reaches, through a cursor: a cursor reads without locks, where
  * INSERT … SELECT would lock every child. The tenant is the parent row's own where it has one.
  */
-function journalReached(control: string, parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null, hop: Hop, row: 'NEW' | 'OLD'): string {
+function journalReached(
+  control: string,
+  parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null,
+  hop: Hop,
+  row: 'NEW' | 'OLD',
+): string {
   const { child, path } = hop;
   const nearest = path.length - 1;
   const from = path
     .map(({ table }, index) => {
       const name = `${qualified(table.schema, table.name)} c${index}`;
       if (index === 0) return name;
-      const on = path[index - 1]!.columns.map(([down, up]) => `c${index}.${ident(up)} = c${index - 1}.${ident(down)}`).join(' AND ');
+      const on = path[index - 1]!.columns.map(
+        ([down, up]) => `c${index}.${ident(up)} = c${index - 1}.${ident(down)}`,
+      ).join(' AND ');
       return `JOIN ${name} ON ${on}`;
     })
     .join(' ');
-  const where = path[nearest]!.columns.map(([down, up]) => `c${nearest}.${ident(down)} = ${row}.${ident(up)}`).join(' AND ');
+  const where = path[nearest]!.columns.map(
+    ([down, up]) => `c${nearest}.${ident(down)} = ${row}.${ident(up)}`,
+  ).join(' AND ');
   const owner = ownerOfReached(parent, child, row);
   const insert = `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (IFNULL(owner, ${tenantLiteral(UNRESOLVED)}), ${child.id}, reached, NULL);`;
   return `BEGIN DECLARE finished INT DEFAULT 0; DECLARE reached VARBINARY(8192); DECLARE owner VARBINARY(1020); DECLARE found CURSOR FOR SELECT ${keySql(child.table, 'c0')}, ${owner} FROM ${from} WHERE ${where}; DECLARE CONTINUE HANDLER FOR NOT FOUND SET finished = 1; OPEN found; fetching: LOOP FETCH found INTO reached, owner; IF finished = 1 THEN LEAVE fetching; END IF; ${insert} END LOOP; CLOSE found; END; `;
@@ -139,8 +156,10 @@ function ownerOfReached(
   row: 'NEW' | 'OLD',
 ): string {
   if (child.tenantColumn === null) return tenantLiteral('_shared');
-  if (child.tenancy.kind === 'column') return tenantBytes(child.tenantColumn, `c0.${ident(child.tenantColumn.name)}`);
-  if (parent?.tenancy.kind === 'column') return tenantBytes(parent.tenantColumn!, `${row}.${ident(parent.tenantColumn!.name)}`);
+  if (child.tenancy.kind === 'column')
+    return tenantBytes(child.tenantColumn, `c0.${ident(child.tenantColumn.name)}`);
+  if (parent?.tenancy.kind === 'column')
+    return tenantBytes(parent.tenantColumn!, `${row}.${ident(parent.tenantColumn!.name)}`);
   return tenantLiteral(UNRESOLVED);
 }
 
@@ -176,7 +195,9 @@ function cascadeTriggers(input: CaptureInput): Trigger[] {
 /** An update that leaves the referenced columns alone cascades to nobody. */
 function whenReferencedChanges(input: CaptureInput, parent: string, body: string): string {
   const columns = new Set(
-    input.foreignKeys.filter((key) => key.parent === parent && CHANGES_ROWS.onUpdate.has(key.onUpdate)).flatMap((key) => key.parentColumns),
+    input.foreignKeys
+      .filter((key) => key.parent === parent && CHANGES_ROWS.onUpdate.has(key.onUpdate))
+      .flatMap((key) => key.parentColumns),
   );
   const same = [...columns].map((column) => `OLD.${ident(column)} <=> NEW.${ident(column)}`).join(' AND ');
   return `IF NOT (${same}) THEN ${body}END IF; `;
@@ -188,7 +209,10 @@ function cascadeHops(input: CaptureInput, parent: string, action: Action, seen: 
     .flatMap((key): Hop[] => {
       const table = tableByName(input, key.table);
       if (table === null) return [];
-      const step = { table, columns: key.columns.map((column, index): [string, string] => [column, key.parentColumns[index]!]) };
+      const step = {
+        table,
+        columns: key.columns.map((column, index): [string, string] => [column, key.parentColumns[index]!]),
+      };
       const child = input.tables.find((tracked) => tracked.table.name === key.table);
       const here: Hop[] = child === undefined ? [] : [{ child, path: [step] }];
       // SET NULL changes the child but does not delete it: nothing cascades further.

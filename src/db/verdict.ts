@@ -34,24 +34,34 @@ interface Side {
 
 const ROUNDS = 12;
 
-export async function judgeKeys(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<Judged[]> {
+export async function judgeKeys(
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  tableId: number,
+  keys: readonly string[],
+): Promise<Judged[]> {
   let tenants = [tenant];
   for (let round = 1; round <= ROUNDS; round += 1) {
-    const outcome = await pair.target.transaction(async (target): Promise<Judged[] | { missing: string[] }> => {
-      const locked = await lockTenants(target, pair.control, tenants);
-      const source = await readSide(pair.source, tracked.source(tableId), keys);
-      const onTarget = await readSide(target, tracked.target(tableId), keys);
-      const owners = [...source.values(), ...onTarget.values()].map((side) => side.tenant ?? UNRESOLVED);
-      const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
-      if (missing.length > 0) return { missing };
-      const absent = await unmirrored(pair, [...source.values()]);
-      const journaled = await journaledKeys(pair, tableId, keys);
-      return compare(pair, target, tracked, { tableId, keys, source, onTarget, absent, journaled });
-    });
+    const outcome = await pair.target.transaction(
+      async (target): Promise<Judged[] | { missing: string[] }> => {
+        const locked = await lockTenants(target, pair.control, tenants);
+        const source = await readSide(pair.source, tracked.source(tableId), keys);
+        const onTarget = await readSide(target, tracked.target(tableId), keys);
+        const owners = [...source.values(), ...onTarget.values()].map((side) => side.tenant ?? UNRESOLVED);
+        const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
+        if (missing.length > 0) return { missing };
+        const absent = await unmirrored(pair, [...source.values()]);
+        const journaled = await journaledKeys(pair, tableId, keys);
+        return compare(pair, target, tracked, { tableId, keys, source, onTarget, absent, journaled });
+      },
+    );
     if (Array.isArray(outcome)) return outcome;
     tenants = [...tenants, ...outcome.missing];
     for (const owner of outcome.missing) {
-      await pair.target.run(`INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(owner)}, 'forward', 0)`);
+      await pair.target.run(
+        `INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(owner)}, 'forward', 0)`,
+      );
     }
   }
   throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle`);
@@ -72,22 +82,40 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
     const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
     const sourceHash = owned ? image.hash : null;
     const targetHash = input.onTarget.get(position)?.hash ?? null;
-    return { key, verdict: judgeSuspect(sourceHash, targetHash, input.journaled.has(key)), sourceHash, targetHash, columns: [] };
+    return {
+      key,
+      verdict: judgeSuspect(sourceHash, targetHash, input.journaled.has(key)),
+      sourceHash,
+      targetHash,
+      columns: [],
+    };
   });
   const different = judged.filter(({ verdict }) => verdict.kind === 'drift' && verdict.class === 'different');
   if (different.length === 0) return judged;
-  const differing = await differingColumns(pair, target, tracked, input.tableId, different.map((one) => one.key));
+  const differing = await differingColumns(
+    pair,
+    target,
+    tracked,
+    input.tableId,
+    different.map((one) => one.key),
+  );
   return judged.map((one) => ({ ...one, columns: differing.get(one.key) ?? [] }));
 }
 
 /** Rows by position of their key; a key that only a collation calls equal finds its row too. */
-async function readSide(db: Database | Session, side: TrackedTable, keys: readonly string[]): Promise<Map<number, Side>> {
+async function readSide(
+  db: Database | Session,
+  side: TrackedTable,
+  keys: readonly string[],
+): Promise<Map<number, Side>> {
   const { table } = side;
   const rows = await db.rows(
     `SELECT k.n AS n, ${rowHash(table, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
   );
-  return new Map(rows.map((row) => [Number(row['n']), { hash: row['hash']!, tenant: row['tenant'] ?? null }]));
+  return new Map(
+    rows.map((row) => [Number(row['n']), { hash: row['hash']!, tenant: row['tenant'] ?? null }]),
+  );
 }
 
 async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<string>> {
@@ -107,7 +135,13 @@ async function journaledKeys(pair: Pair, tableId: number, keys: readonly string[
   return new Set(rows.map((row) => row['row_key']!));
 }
 
-async function differingColumns(pair: Pair, target: Session, tracked: Tracked, tableId: number, keys: readonly string[]): Promise<Map<string, string[]>> {
+async function differingColumns(
+  pair: Pair,
+  target: Session,
+  tracked: Tracked,
+  tableId: number,
+  keys: readonly string[],
+): Promise<Map<string, string[]>> {
   const read = (db: Database | Session, { table }: TrackedTable) =>
     db.rows(
       `SELECT k.n AS n, ${list(storedColumns(table).map((column, index) => `SHA2(${canonicalColumn(column, 't')}, 256) AS c${index}`))}
@@ -119,7 +153,9 @@ async function differingColumns(pair: Pair, target: Session, tracked: Tracked, t
   return new Map(
     source.map((row) => {
       const other = onTarget.find((candidate) => candidate['n'] === row['n']);
-      const names = columns.filter((_, index) => row[`c${index}`] !== other?.[`c${index}`]).map((column) => column.name);
+      const names = columns
+        .filter((_, index) => row[`c${index}`] !== other?.[`c${index}`])
+        .map((column) => column.name);
       return [keys[Number(row['n'])]!, names];
     }),
   );
@@ -129,7 +165,13 @@ async function differingColumns(pair: Pair, target: Session, tracked: Tracked, t
  * A key that is in flight whenever it is looked at: mirror it under the lock and compare what was written
  * with the snapshot that it was written from.
  */
-export async function judgeHot(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<Judged[]> {
+export async function judgeHot(
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  tableId: number,
+  keys: readonly string[],
+): Promise<Judged[]> {
   let judged: Judged[] = [];
   await converge(pair, tracked, {
     tenants: [tenant],
@@ -139,13 +181,30 @@ export async function judgeHot(pair: Pair, tracked: Tracked, tenant: string, tab
       const before = await readSide(source, tracked.source(tableId), keys);
       const after = await readSide(target, tracked.target(tableId), keys);
       const absent = await unmirrored(pair, [...before.values()]);
-      judged = await compare(pair, target, tracked, { tableId, keys, source: before, onTarget: after, absent, journaled: new Set() });
+      judged = await compare(pair, target, tracked, {
+        tableId,
+        keys,
+        source: before,
+        onTarget: after,
+        absent,
+        journaled: new Set(),
+      });
     },
   });
   return judged;
 }
 
 /** Repair is a mirror of keys: the same locks, the same order, the same proof. */
-export async function repairKeys(pair: Pair, tracked: Tracked, tenant: string, tableId: number, keys: readonly string[]): Promise<void> {
-  await converge(pair, tracked, { tenants: [tenant], journal: null, keys: new Map([[tableId, new Set(keys)]]) });
+export async function repairKeys(
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  tableId: number,
+  keys: readonly string[],
+): Promise<void> {
+  await converge(pair, tracked, {
+    tenants: [tenant],
+    journal: null,
+    keys: new Map([[tableId, new Set(keys)]]),
+  });
 }

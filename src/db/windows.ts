@@ -23,7 +23,9 @@ export interface WindowCutter {
 }
 
 export function cutter(tracked: TrackedTable, tenant: string): WindowCutter {
-  return tracked.time === null || tracked.tenancy.kind !== 'column' ? byKey(tracked, tenant) : byTime(tracked, tenant, tracked.time);
+  return tracked.time === null || tracked.tenancy.kind !== 'column'
+    ? byKey(tracked, tenant)
+    : byTime(tracked, tenant, tracked.time);
 }
 
 /** `[from, to)` on an immutable time column. */
@@ -42,11 +44,15 @@ function byTime(tracked: TrackedTable, tenant: string, time: string): WindowCutt
       ].join(' AND ') || 'TRUE',
     async end(source, start, rows) {
       const after = start === null ? 'TRUE' : `${column} >= ${literal(start)}`;
-      const [row] = await source.rows(`SELECT ${column} AS bound ${from} AND ${after} ORDER BY ${column} LIMIT 1 OFFSET ${rows}`);
+      const [row] = await source.rows(
+        `SELECT ${column} AS bound ${from} AND ${after} ORDER BY ${column} LIMIT 1 OFFSET ${rows}`,
+      );
       const bound = row?.['bound'] ?? null;
       if (bound === null || bound !== start) return bound;
       // More rows than a window share one instant: they stay together.
-      const [next] = await source.rows(`SELECT MIN(${column}) AS bound ${from} AND ${column} > ${literal(start)}`);
+      const [next] = await source.rows(
+        `SELECT MIN(${column}) AS bound ${from} AND ${column} > ${literal(start)}`,
+      );
       return next?.['bound'] ?? null;
     },
   };
@@ -58,7 +64,10 @@ function byKey(tracked: TrackedTable, tenant: string): WindowCutter {
   const lead = tenancy.kind === 'column' ? tenancy.column : null;
   const keyColumns = table.primary.map((column) => column.name);
   const found = table.indexes.find(
-    ({ columns, prefixed }) => !prefixed && columns[0] === lead && (keyColumns[0] === lead ? columns[1] === keyColumns[1] : columns.length === 1),
+    ({ columns, prefixed }) =>
+      !prefixed &&
+      columns[0] === lead &&
+      (keyColumns[0] === lead ? columns[1] === keyColumns[1] : columns.length === 1),
   );
   const index = found?.name ?? null;
   const owned = index === null ? 'TRUE' : ownedBy(tracked, 't', tenant);
