@@ -1,5 +1,6 @@
 /** Reads the numbers that gates judge. A number that can't be read is null: its gate is closed. */
 import type { Evidence } from '../domain/gate.ts';
+import type { Phase } from '../domain/phase.ts';
 import { SHARED } from '../domain/stage.ts';
 import { readCursors, tablesOf } from './backfill.ts';
 import type { Database, TextRow } from './database.ts';
@@ -21,7 +22,7 @@ export interface EvidenceQuery {
 export async function readEvidence(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Evidence> {
   const { source, control } = pair;
   const tenant = tenantLiteral(query.tenant);
-  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost] = await Promise.all([
+  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost, shared] = await Promise.all([
     one(source, `SELECT ${epoch('NOW(6)')} AS now`),
     journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
     passState(source, control, tenant, query.since),
@@ -44,6 +45,7 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
       `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
                  AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`,
     ),
+    one(source, `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`),
   ]);
   const live = nodes.filter((node) => node.live);
   return {
@@ -59,6 +61,7 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     },
     certificateAt: ms(certificate?.['at']),
     captureLost: lost?.['reason'] ?? null,
+    sharedPhase: (shared?.['phase'] as Phase | undefined) ?? null,
   };
 }
 

@@ -7,6 +7,7 @@
 import { formatDuration, type Milliseconds } from './duration.ts';
 import type { Phase } from './phase.ts';
 import type { TenantPlan } from './plan.ts';
+import { SHARED } from './stage.ts';
 
 /** Numbers read from the control schemas of both sides at one moment. Times in epoch milliseconds of the source. */
 export interface Evidence {
@@ -28,6 +29,8 @@ export interface Evidence {
   readonly nodes: { readonly live: number; readonly following: number };
   readonly certificateAt: number | null;
   readonly captureLost: string | null;
+  /** Phase of the shared tables; null: they were not started. */
+  readonly sharedPhase: Phase | null;
 }
 
 export interface Waiver {
@@ -47,7 +50,8 @@ export interface GateVerdict {
   readonly waived: boolean;
 }
 
-interface GateInput {
+export interface GateInput {
+  readonly tenant: string;
   readonly evidence: Evidence;
   readonly plan: TenantPlan;
   /** When the phase was entered. */
@@ -143,6 +147,17 @@ const GATES = {
     needs: 'triggers on every table',
     clear: 'switchback install, then switchback retry TENANT',
   }),
+  shared: ({ tenant, evidence: { sharedPhase }, plan }) => {
+    if (tenant === SHARED) {
+      return { open: false, saw: 'shared tables are mirrored and clean', needs: 'nothing', clear: 'nothing to do: shared tables stay in shadow; tenants ramp on their own' };
+    }
+    return {
+      open: !plan.hasShared || sharedPhase === 'shadow',
+      saw: plan.hasShared ? `shared tables are ${sharedPhase === null ? 'not started' : `in ${sharedPhase}`}` : 'no shared tables',
+      needs: 'shared tables copied and clean: in shadow',
+      clear: `switchback start ${SHARED}, or see switchback why ${SHARED}`,
+    };
+  },
   promote: () => ({
     open: false,
     saw: 'promote is not built in this version',
@@ -160,7 +175,7 @@ export const PHASE_GATES: Readonly<Record<Phase, readonly GateName[]>> = {
   'dual-write': ['capture', 'journal-age', 'nodes'],
   backfill: ['capture', 'copied'],
   reconcile: ['capture', 'clean-passes', 'open-drift'],
-  shadow: ['capture', 'clean-time', 'open-drift', 'shadow-samples', 'shadow-equal', 'journal-age'],
+  shadow: ['capture', 'shared', 'clean-time', 'open-drift', 'shadow-samples', 'shadow-equal', 'journal-age'],
   drill: ['certificate'],
   ready: ['capture', 'approval', 'certificate', 'open-drift', 'shadow-equal', 'journal-age', 'nodes'],
   ramp: ['capture', 'soak', 'open-drift', 'promote'],

@@ -84,9 +84,12 @@ export interface Plan {
 }
 
 /** What a workflow carries of the plan: no table, no address, no secret. `plan apply` replaces it in a run. */
-export type TenantPlan = Pick<Plan, 'name' | 'durations' | 'limits' | 'gates'> & {
+export interface TenantPlan extends Pick<Plan, 'name' | 'durations' | 'limits' | 'gates'> {
+  readonly wave: string;
   readonly approval: boolean;
-};
+  /** Does the plan have shared tables? They move first, as the pseudo-tenant `_shared`. */
+  readonly hasShared: boolean;
+}
 
 export const waveOf = (plan: Plan, tenant: string): Wave | null =>
   plan.waves.find((wave) => wave.tenants.includes(tenant)) ?? null;
@@ -96,5 +99,7 @@ export const tenantPlan = (plan: Plan, tenant: string): TenantPlan => ({
   durations: plan.durations,
   limits: plan.limits,
   gates: plan.gates,
+  wave: waveOf(plan, tenant)?.name ?? tenant,
   approval: waveOf(plan, tenant)?.approval ?? true,
+  hasShared: plan.tables.some((table) => table.tenancy.kind === 'shared'),
 });
