@@ -1,0 +1,214 @@
+/**
+ * The plan's shape: one zod schema, from which the JSON schema for editors is made too.
+ *
+ * A message has two halves, `what is wrong; what to do`, which `plan.ts` takes apart. Rules that look at
+ * more than one place of the file are in `plan-rules.ts`.
+ */
+import { z } from 'zod';
+
+import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
+import type { Durations, Tenancy } from './domain/plan.ts';
+
+/** MySQL's bound of an identifier. */
+const IDENTIFIER_MAX = 64;
+const DURATION_MAX = 366 * DAY;
+/** Upper case only, so that a secret which stands there by mistake is refused before anybody prints it. */
+export const ENV_NAME = /^[A-Z_][A-Z0-9_]*$/;
+
+const text = (remedy: string) => z.string({ error: `is not a text; ${remedy}` });
+
+const identifier = (what: string) =>
+  text(`write the ${what}'s name, in quotes if it looks like a number`)
+    .min(1, { error: `is empty; write the ${what}'s name` })
+    .max(IDENTIFIER_MAX, {
+      error: `is longer than ${IDENTIFIER_MAX} characters; no ${what} can have this name`,
+    });
+
+const urlEnv = text('write the name of an environment variable that holds the address').regex(ENV_NAME, {
+  error:
+    'is not the name of an environment variable; put the address into a variable and write its name, in capitals, such as SWITCHBACK_SOURCE',
+});
+
+const endpoint = z.strictObject(
+  {
+    urlEnv: urlEnv.describe('Environment variable that holds mysql://user:password@host:port'),
+    schema: identifier('schema'),
+  },
+  { error: 'is not an endpoint; write { urlEnv: NAME_OF_A_VARIABLE, schema: name }' },
+);
+
+const duration = (by: string, min: Milliseconds = 1) =>
+  z
+    .string({ error: `is not a duration; write a number and a unit such as ${by}` })
+    .transform((given, context) => {
+      const ms = parseDuration(given);
+      const wrong =
+        ms === null
+          ? `is not a duration; write a number and ms, s, m, h or d, such as ${by}`
+          : !Number.isInteger(ms)
+            ? `is not a whole number of milliseconds; write for example ${by}`
+            : ms < min
+              ? `is too short; write at least ${min}ms, by default ${by}`
+              : ms > DURATION_MAX
+                ? `is too long; write at most 366d, by default ${by}`
+                : null;
+      if (wrong === null) return ms!;
+      context.issues.push({ code: 'custom', message: wrong, input: given });
+      return z.NEVER;
+    })
+    .meta({ pattern: String.raw`^\d+(\.\d+)?(ms|s|m|h|d)$` })
+    .prefault(by);
+
+const count = (by: number, min: number, max: number) =>
+  z
+    .int({ error: `is not a whole number; write one from ${min} to ${max}` })
+    .min(min, { error: `is too small; write ${min} or more` })
+    .max(max, { error: `is too large; write ${max} or less` })
+    .default(by);
+
+const block = <Shape extends z.ZodRawShape>(shape: Shape, example: string) =>
+  z.strictObject(shape, { error: `is not a block of settings; write ${example}` });
+
+const byColumn = z
+  .strictObject({ column: identifier('column') })
+  .transform(({ column }): Tenancy => ({ kind: 'column', column }));
+const byParent = z
+  .strictObject({
+    parent: identifier('table'),
+    column: identifier('column'),
+    references: identifier('column').default('id'),
+  })
+  .transform((given): Tenancy => ({ kind: 'parent', ...given }));
+const shared = z.literal('shared').transform((): Tenancy => ({ kind: 'shared' }));
+
+/** In this order: `plan.ts` picks the complaints of the alternative that was meant. */
+const tenancy = z
+  .union([shared, byColumn, byParent])
+  .describe('Whose row is it? A column, a parent table, or shared by all.');
+
+const table = z.strictObject(
+  {
+    tenant: tenancy,
+    time: identifier('column')
+      .nullable()
+      .default(null)
+      .describe('Immutable time column, indexed after the tenant, by which reconcile cuts its windows'),
+  },
+  { error: 'is not a table; write { tenant: { column: tenant_id } }' },
+);
+
+const tenant = z
+  .union([z.string(), z.int()], { error: 'is not a tenant id; write it in quotes' })
+  .transform(String);
+
+const wave = z.strictObject(
+  {
+    name: text('give the wave a name').min(1, { error: 'is empty; give the wave a name' }).max(128, {
+      error: 'is longer than 128 characters; shorten it',
+    }),
+    tenants: z
+      .array(tenant, { error: 'is not a list; write the tenants as [acme, globex]' })
+      .min(1, { error: 'is empty; name a tenant, or take the wave out' }),
+    approval: z
+      .boolean({ error: 'is neither true nor false; write one of them' })
+      .default(true)
+      .describe('Does `ready` wait for an operator?'),
+  },
+  { error: 'is not a wave; write { name: internal, tenants: [acme] }' },
+);
+
+// prettier-ignore
+const DURATIONS = {
+  shadow: duration('3d', 0), soak: duration('7d', 0), reconcileEvery: duration('15m'), reconcileRun: duration('1d'),
+  gateEvery: duration('1d'), dirtyAfter: duration('1s'), mirrorBudget: duration('50ms', 0), drill: duration('10s', 0),
+  certificate: duration('14d'), missingAgain: duration('1d', 0), lease: duration('5s', 100),
+} satisfies Record<keyof Durations, unknown>;
+
+export const planSchema = z
+  .strictObject(
+    {
+      name: text('give the migration a name').regex(/^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$/, {
+        error: 'is no name for a migration; use up to 100 letters, digits, dots and dashes',
+      }),
+      source: endpoint,
+      target: endpoint,
+      redis: block({ urlEnv }, '{ urlEnv: REDIS_URL }').nullable().default(null),
+      control: block(
+        { schema: identifier('schema').default('switchback') },
+        '{ schema: switchback }',
+      ).prefault({}),
+      temporal: block(
+        {
+          namespace: text('write the namespace')
+            .min(1, { error: 'is empty; write the namespace' })
+            .default('default'),
+        },
+        '{ namespace: default }',
+      ).prefault({}),
+      tables: z.record(identifier('table'), table, {
+        error: 'is not a block of tables; write messages: { tenant: { column: tenant_id } }',
+      }),
+      waves: z
+        .array(wave, { error: 'is not a list of waves; write - { name: internal, tenants: [acme] }' })
+        .default([]),
+      durations: block(DURATIONS, '{ soak: 7d }').prefault({}),
+      limits: block(
+        {
+          windowTarget: duration('300ms', 10),
+          windowRows: count(5_000, 50, 1_000_000),
+          backfillParallel: count(2, 1, 64),
+          threadsRunning: count(50, 1, 100_000),
+          rowsPerSecond: count(0, 0, 1_000_000_000),
+        },
+        '{ windowRows: 5000 }',
+      ).prefault({}),
+      gates: block(
+        {
+          shadowSamples: count(100, 0, 1_000_000_000),
+          cleanPasses: count(1, 1, 1_000),
+          nodes: count(1, 0, 100_000),
+        },
+        '{ nodes: 1 }',
+      ).prefault({}),
+    },
+    { error: 'is not a plan; start with name:, source:, target:, tables: and waves:' },
+  )
+  .describe('A Switchback plan');
+
+export type PlanFile = z.output<typeof planSchema>;
+
+/** JSON Schema of the file, for editors; `docs/plan.schema.json` is this text. */
+export const jsonSchema = (): JsonSchema =>
+  z.toJSONSchema(planSchema, { io: 'input', reused: 'inline' }) as JsonSchema;
+
+export interface JsonSchema {
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly additionalProperties?: JsonSchema | boolean;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+}
+
+let cached: JsonSchema | null = null;
+
+/** Keys that may stand at a place of the file. */
+export function knownKeys(path: readonly PropertyKey[]): string[] {
+  cached ??= jsonSchema();
+  let here: readonly JsonSchema[] = [cached];
+  for (const part of path) {
+    here = here.flatMap(alternatives).flatMap((schema) => inside(schema, part));
+  }
+  return [...new Set(here.flatMap(alternatives).flatMap(({ properties = {} }) => Object.keys(properties)))];
+}
+
+const alternatives = (schema: JsonSchema): readonly JsonSchema[] =>
+  schema.anyOf?.flatMap(alternatives) ?? [schema];
+
+function inside(
+  { properties, additionalProperties, items }: JsonSchema,
+  part: PropertyKey,
+): readonly JsonSchema[] {
+  if (typeof part === 'number') return items === undefined ? [] : [items];
+  const own = properties?.[String(part)];
+  if (own !== undefined) return [own];
+  return typeof additionalProperties === 'object' ? [additionalProperties] : [];
+}
