@@ -89,21 +89,24 @@ export class Session {
     rowsAsArray = true,
   ): Promise<unknown> {
     const { side, deadline } = this.#settings;
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      this.destroy();
-    }, deadline);
+    let timer: NodeJS.Timeout | undefined;
+    // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.destroy();
+        reject(new TransientDatabaseError(`${side}: no answer within ${deadline} ms`));
+      }, deadline);
+    });
+    const answer = this.#connection.query({
+      sql,
+      values: values as unknown as string[],
+      rowsAsArray,
+      ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
+    });
     try {
-      const [result] = await this.#connection.query({
-        sql,
-        values: values as unknown as string[],
-        rowsAsArray,
-        ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
-      });
+      const [result] = await Promise.race([answer, silence]);
       return result;
     } catch (error) {
-      if (late) throw new TransientDatabaseError(`${side}: no answer within ${deadline} ms`);
       throw stripError(side, error);
     } finally {
       clearTimeout(timer);
