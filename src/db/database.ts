@@ -124,6 +124,8 @@ export class Session {
 
 export class Database {
   readonly side: 'source' | 'target';
+  /** `host:port`, for messages. */
+  readonly address: string;
   readonly #pool: Pool;
   readonly #settings: Settings;
   readonly #prepared = new WeakSet<object>();
@@ -133,6 +135,7 @@ export class Database {
     const { url, ...rest } = options;
     this.#settings = { ...DEFAULTS, ...rest };
     this.side = options.side;
+    this.address = addressOf(url);
     this.#pool = createPool({
       uri: withoutSchema(url),
       connectionLimit: this.#settings.connections,
@@ -302,6 +305,11 @@ const canonical = (value: string): string =>
     .map((word) => word.replace(/\.0+$/, ''))
     .sort()
     .join(',');
+
+function addressOf(url: string): string {
+  const { hostname, port } = new URL(url);
+  return `${hostname}:${port === '' ? '3306' : port}`;
+}
 
 function withoutSchema(url: string): string {
   const parsed = new URL(url);
