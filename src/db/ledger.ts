@@ -109,20 +109,21 @@ export async function recordWindow(
   );
 }
 
+/** @returns false when the same drift is on record and open already */
 export async function recordDrift(
   pair: Pair,
   pass: Pass,
   tableId: number,
   drift: FoundDrift,
   policy: { readonly repaired: boolean; readonly again: Milliseconds },
-): Promise<void> {
+): Promise<boolean> {
   const table = qualified(pair.control, 'drift');
   const tenant = tenantLiteral(pass.tenant);
   const { judged } = drift;
   const known = await pair.source.rows(
     `SELECT id FROM ${table} WHERE tenant = ${tenant} AND table_id = ${tableId} AND row_key = ${keyLiteral(judged.key)} AND repaired_at IS NULL AND class = '${drift.class}'`,
   );
-  if (known.length > 0) return;
+  if (known.length > 0) return false;
   const [earlier] = await pair.source.rows(
     `SELECT COUNT(*) AS n FROM ${table} WHERE tenant = ${tenant} AND class = 'missing' AND pass_id < ${pass.id} AND found_at > NOW(6) - INTERVAL ${policy.again * 1_000} MICROSECOND`,
   );
@@ -132,6 +133,7 @@ export async function recordDrift(
      VALUES (${tenant}, ${tableId}, ${keyLiteral(judged.key)}, ?, ?, ?, ?, ${pass.id}, ${policy.repaired ? 'NOW(6)' : 'NULL'}, ${recurred ? 1 : 0})`,
     [drift.class, judged.columns.join(', ').slice(0, 2_000), judged.sourceHash, judged.targetHash],
   );
+  return true;
 }
 
 export interface DriftRow {

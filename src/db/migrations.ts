@@ -37,7 +37,8 @@ const migrationTable = (control: string): string => qualified(control, 'migratio
 
 function toMigration(row: TextRow): Migration {
   const phase = row['phase'] ?? '';
-  if (!isPhase(phase)) throw new Error(`unknown phase ${phase}; is this worker older than the control schema?`);
+  if (!isPhase(phase))
+    throw new Error(`unknown phase ${phase}; is this worker older than the control schema?`);
   return {
     tenant: row['tenant']!,
     phase,
@@ -54,13 +55,22 @@ function toMigration(row: TextRow): Migration {
   };
 }
 
-export async function readMigration(source: Database | Session, control: string, tenant: string, lock = ''): Promise<Migration | null> {
-  const [row] = await source.rows(`SELECT ${COLUMNS} FROM ${migrationTable(control)} WHERE tenant = ${tenantLiteral(tenant)} ${lock}`);
+export async function readMigration(
+  source: Database | Session,
+  control: string,
+  tenant: string,
+  lock = '',
+): Promise<Migration | null> {
+  const [row] = await source.rows(
+    `SELECT ${COLUMNS} FROM ${migrationTable(control)} WHERE tenant = ${tenantLiteral(tenant)} ${lock}`,
+  );
   return row === undefined ? null : toMigration(row);
 }
 
 export async function readMigrations(source: Database, control: string): Promise<Migration[]> {
-  const rows = await source.rows(`SELECT ${COLUMNS} FROM ${migrationTable(control)} ORDER BY started_at, tenant`);
+  const rows = await source.rows(
+    `SELECT ${COLUMNS} FROM ${migrationTable(control)} ORDER BY started_at, tenant`,
+  );
   return rows.map(toMigration);
 }
 
@@ -88,12 +98,24 @@ export async function claimTenant(pair: Pair, claim: Claim): Promise<Migration> 
         [claim.runId, claim.wave],
       );
     } else if (claim.adopt) {
-      await session.run(`UPDATE ${migrationTable(pair.control)} SET run_id = ?, wave = ? WHERE tenant = ${tenant}`, [claim.runId, claim.wave]);
+      await session.run(
+        `UPDATE ${migrationTable(pair.control)} SET run_id = ?, wave = ? WHERE tenant = ${tenant}`,
+        [claim.runId, claim.wave],
+      );
       await appendAudit(session, pair.control, {
-        tenant: claim.tenant, event: 'adopt', before: known.runId, after: claim.runId, epoch: null, actor: 'switchback', reason: `taken up in ${known.phase}`, requestId: null,
+        tenant: claim.tenant,
+        event: 'adopt',
+        before: known.runId,
+        after: claim.runId,
+        epoch: null,
+        actor: 'switchback',
+        reason: `taken up in ${known.phase}`,
+        requestId: null,
       });
     } else if (known.runId !== claim.runId) {
-      throw new LostClaimError(`${claim.tenant} is in ${known.phase} under another run; switchback start ${claim.tenant} --adopt takes it up`);
+      throw new LostClaimError(
+        `${claim.tenant} is in ${known.phase} under another run; switchback start ${claim.tenant} --adopt takes it up`,
+      );
     }
     return (await readMigration(session, pair.control, claim.tenant))!;
   });
@@ -102,7 +124,9 @@ export async function claimTenant(pair: Pair, claim: Claim): Promise<Migration> 
 async function owned(session: Session, pair: Pair, tenant: string, runId: string): Promise<Migration> {
   const known = await readMigration(session, pair.control, tenant, 'FOR UPDATE');
   if (known === null || known.runId !== runId) {
-    throw new LostClaimError(`this run no longer has ${tenant}; switchback start ${tenant} --adopt takes it up in the phase where it stands`);
+    throw new LostClaimError(
+      `this run no longer has ${tenant}; switchback start ${tenant} --adopt takes it up in the phase where it stands`,
+    );
   }
   return known;
 }
@@ -121,7 +145,10 @@ export interface PhaseChange {
 }
 
 /** Phase and stage change in one transaction; repeating it changes nothing. */
-export async function enterPhase(pair: Pair, change: PhaseChange): Promise<{ migration: Migration; stage: StageRow }> {
+export async function enterPhase(
+  pair: Pair,
+  change: PhaseChange,
+): Promise<{ migration: Migration; stage: StageRow }> {
   const entered = await pair.source.transaction(async (session) => {
     const known = await owned(session, pair, change.tenant, change.runId);
     if (known.phase !== change.to) await movePhase(session, pair, change, known);
@@ -142,7 +169,9 @@ export async function enterPhase(pair: Pair, change: PhaseChange): Promise<{ mig
 
 async function movePhase(session: Session, pair: Pair, change: PhaseChange, known: Migration): Promise<void> {
   if (known.phase !== change.from) {
-    throw new LostClaimError(`${change.tenant} is in ${known.phase}, not in ${change.from}; switchback start ${change.tenant} --adopt takes it up there`);
+    throw new LostClaimError(
+      `${change.tenant} is in ${known.phase}, not in ${change.from}; switchback start ${change.tenant} --adopt takes it up there`,
+    );
   }
   const round = change.to === 'backfill' ? known.round + 1 : known.round;
   const approved = change.to === 'ramp' || (known.approved && change.to === 'ready') ? 1 : 0;
@@ -151,7 +180,41 @@ async function movePhase(session: Session, pair: Pair, change: PhaseChange, know
     [change.to, change.mode, change.reason],
   );
   await appendAudit(session, pair.control, {
-    tenant: change.tenant, event: 'phase', before: known.phase, after: change.to, epoch: null, actor: change.actor, reason: change.why, requestId: change.requestId,
+    tenant: change.tenant,
+    event: 'phase',
+    before: known.phase,
+    after: change.to,
+    epoch: null,
+    actor: change.actor,
+    reason: change.why,
+    requestId: change.requestId,
+  });
+}
+
+/** The drill's flips: refused as soon as the tenant left the drill, so that a late one can't undo a rollback. */
+export async function flipInDrill(
+  pair: Pair,
+  flip: {
+    readonly tenant: string;
+    readonly runId: string;
+    readonly from: Stage;
+    readonly to: Stage;
+    readonly reason: string;
+  },
+): Promise<StageRow> {
+  return pair.source.transaction(async (session) => {
+    const known = await owned(session, pair, flip.tenant, flip.runId);
+    if (known.phase !== 'drill') throw new LostClaimError(`${flip.tenant} left the drill for ${known.phase}`);
+    const { tenant, from, to, reason } = flip;
+    return changeStage(session, pair.control, {
+      tenant,
+      to,
+      from: [from],
+      expectEpoch: null,
+      actor: 'switchback',
+      reason,
+      requestId: null,
+    });
   });
 }
 
@@ -184,13 +247,26 @@ export async function saveMode(pair: Pair, change: ModeChange): Promise<void> {
       ],
     );
     await appendAudit(session, pair.control, {
-      tenant: change.tenant, event: change.event, before: known.mode, after: change.mode, epoch: null, actor: change.actor, reason: change.why, requestId: change.requestId,
+      tenant: change.tenant,
+      event: change.event,
+      before: known.mode,
+      after: change.mode,
+      epoch: null,
+      actor: change.actor,
+      reason: change.why,
+      requestId: change.requestId,
     });
   });
 }
 
 /** What the gates wait for, for `status` without a worker; no audit row, it changes all the time. */
-export async function saveWaiting(pair: Pair, tenant: string, runId: string, mode: 'running' | 'waiting', reason: string | null): Promise<void> {
+export async function saveWaiting(
+  pair: Pair,
+  tenant: string,
+  runId: string,
+  mode: 'running' | 'waiting',
+  reason: string | null,
+): Promise<void> {
   await pair.source.run(
     `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ? WHERE tenant = ${tenantLiteral(tenant)} AND run_id = ? AND mode IN ('running', 'waiting')`,
     [mode, reason?.slice(0, 2_000) ?? null, runId],
@@ -198,10 +274,24 @@ export async function saveWaiting(pair: Pair, tenant: string, runId: string, mod
 }
 
 /** Reads go back to the source at once, whoever asks: no phase, no workflow and no Redis is needed. */
-export async function tripBack(pair: Pair, tenant: string, actor: string, why: string, requestId: string | null = null): Promise<StageRow | null> {
+export async function tripBack(
+  pair: Pair,
+  tenant: string,
+  actor: string,
+  why: string,
+  requestId: string | null = null,
+): Promise<StageRow | null> {
   const current = await readStage(pair.source, pair.control, tenant);
   if (current?.stage !== 'read-target') return null;
   return pair.source.transaction((session) =>
-    changeStage(session, pair.control, { tenant, to: 'shadow-read', expectEpoch: null, from: ['read-target'], actor, reason: why, requestId }),
+    changeStage(session, pair.control, {
+      tenant,
+      to: 'shadow-read',
+      expectEpoch: null,
+      from: ['read-target'],
+      actor,
+      reason: why,
+      requestId,
+    }),
   );
 }

@@ -43,6 +43,8 @@ export interface SliceResult {
   readonly finished: boolean;
   /** Did a verdict stop the line in this slice? */
   readonly stopped: boolean;
+  /** Drift that stops the line and was not on record before. */
+  readonly fresh: number;
 }
 
 const INITIAL_ROWS = 2_000;
@@ -55,19 +57,21 @@ export async function reconcileSlice(
   let pass = await openPass(pair, slice.tenant);
   const tables = tablesOf(tracked, slice.tenant);
   let stopped = false;
+  let fresh = 0;
   while (!slice.until()) {
     const table = tables[pass.position.table];
     if (table === undefined) {
       await verifyRepaired(pair, tracked, pass);
-      return { pass: await finishPass(pair, pass), finished: true, stopped };
+      return { pass: await finishPass(pair, pass), finished: true, stopped, fresh };
     }
     const outcome = await reconcileWindow(pair, tracked, slice, pass, table);
     pass = outcome.pass;
     stopped ||= outcome.stopped;
+    fresh += outcome.fresh;
     await savePosition(pair, pass);
     slice.progress(pass);
   }
-  return { pass, finished: false, stopped };
+  return { pass, finished: false, stopped, fresh };
 }
 
 async function reconcileWindow(
@@ -76,7 +80,7 @@ async function reconcileWindow(
   slice: ReconcileSlice,
   pass: Pass,
   table: TrackedTable,
-): Promise<{ pass: Pass; stopped: boolean }> {
+): Promise<{ pass: Pass; stopped: boolean; fresh: number }> {
   const { position } = pass;
   const cut = cutter(table, slice.tenant);
   const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.windowRows);
@@ -110,7 +114,7 @@ async function reconcileWindow(
       seq: position.seq + 1,
     },
   };
-  return { pass: next, stopped: found.stopped };
+  return { pass: next, stopped: found.stopped, fresh: found.fresh };
 }
 
 const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
@@ -128,7 +132,7 @@ function windowSql(
 }
 
 const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
-const NOTHING = { counts: ZERO, stopped: false };
+const NOTHING = { counts: ZERO, stopped: false, fresh: 0 };
 
 function addCounts(a: PassCounts, b: PassCounts): PassCounts {
   return {
@@ -151,7 +155,7 @@ async function drillDown(
   pass: Pass,
   table: TrackedTable,
   query: (side: TrackedTable, select: string) => string,
-): Promise<{ counts: PassCounts; stopped: boolean }> {
+): Promise<{ counts: PassCounts; stopped: boolean; fresh: number }> {
   const list = (db: Database, side: TrackedTable) =>
     hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));
   const [source, target] = await Promise.all([
@@ -163,6 +167,7 @@ async function drillDown(
   );
   let counts = { ...ZERO, suspects: suspects.length };
   let stopped = false;
+  let fresh = 0;
   for (let at = 0; at < suspects.length; at += JUDGED_AT_ONCE) {
     const judged = await judgeBatch(
       pair,
@@ -174,7 +179,10 @@ async function drillDown(
     counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
     for (const one of judged.drifts) {
       const policy = DRIFT_POLICY[one.class];
-      await recordDrift(pair, pass, table.id, one, { repaired: policy.repair, again: slice.missingAgain });
+      const isNew = await recordDrift(pair, pass, table.id, one, {
+        repaired: policy.repair,
+        again: slice.missingAgain,
+      });
       if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, [one.judged.key]);
       counts = {
         ...counts,
@@ -182,9 +190,10 @@ async function drillDown(
         drifted: counts.drifted + 1,
       };
       stopped ||= policy.stopsLine;
+      fresh += isNew && policy.stopsLine ? 1 : 0;
     }
   }
-  return { counts, stopped };
+  return { counts, stopped, fresh };
 }
 
 async function hashes(db: Database, sql: string): Promise<Map<string, string | null>> {

@@ -1,0 +1,101 @@
+/** Reconcile passes, and the wait for gates: long, cheap, and they report only what changes a decision. */
+import { heartbeat, sleep } from '@temporalio/activity';
+
+import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
+import type { Limits } from '../src/domain/plan.ts';
+import { PHASES } from '../src/domain/phase.ts';
+import { tripBack } from '../src/db/migrations.ts';
+import { reconcileSlice } from '../src/db/reconcile.ts';
+import { judgeNow, noteWaiting, type GateAnswer, type GateQuestion } from './control.ts';
+import { beat } from './data.ts';
+import type { Deps } from './deps.ts';
+import { guarded } from './failures.ts';
+import { activityInfo } from '@temporalio/activity';
+
+export interface PassResult {
+  readonly finished: boolean;
+  readonly clean: boolean;
+  /** A row differs or is extra: the line stops. Reads were put back on the source already. */
+  readonly stopped: boolean;
+  /** Rows of it that were not on record before: only they are reported. */
+  readonly fresh: number;
+  readonly drifted: number;
+  readonly repaired: number;
+  readonly windows: number;
+  readonly rows: number;
+}
+
+export interface ReconcileActivities {
+  readonly reconcileSlice: (input: {
+    tenant: string;
+    limits: Limits;
+    missingAgain: Milliseconds;
+    slice: Milliseconds;
+  }) => Promise<PassResult>;
+  /**
+   * Waits until every gate is open, or somebody changed the stage, or `every` is over.
+   *
+   * Looks each second or so, but returns early for a changed set of closed gates only after an eighth of
+   * `every`: six weeks of a flapping gate must not fill the history.
+   */
+  readonly awaitGates: (input: Omit<GateQuestion, 'runId'> & { every: Milliseconds }) => Promise<GateAnswer>;
+}
+
+export function reconcileActivities(deps: Deps): ReconcileActivities {
+  const { pair, publish } = deps;
+  return guarded<ReconcileActivities>({
+    async reconcileSlice({ tenant, limits, missingAgain, slice }) {
+      const ends = Date.now() + slice;
+      const result = await reconcileSlice(pair, await deps.tracked(), {
+        tenant,
+        limits,
+        missingAgain,
+        progress: ({ counts, position }) => beat({ ...counts, table: position.table + 1 }),
+        until: () => Date.now() > ends,
+      });
+      if (result.stopped) {
+        const flipped = await tripBack(
+          pair,
+          tenant,
+          'switchback',
+          'drift was proven while reads were on the target',
+        );
+        if (flipped !== null) await publish(flipped);
+      }
+      const { drifted, repaired, windows, rows } = result.pass.counts;
+      return {
+        finished: result.finished,
+        clean: result.pass.clean === true,
+        stopped: result.stopped,
+        fresh: result.fresh,
+        drifted,
+        repaired,
+        windows,
+        rows,
+      };
+    },
+    async awaitGates({ every, ...input }) {
+      const question: GateQuestion = { ...input, runId: activityInfo().workflowExecution?.runId ?? '' };
+      const started = Date.now();
+      const poll = Math.min(Math.max(every / 500, SECOND / 4), 10 * SECOND);
+      let first: string | null = null;
+      for (;;) {
+        const answer = await judgeNow(deps, question);
+        await noteWaiting(deps, question, answer);
+        heartbeat({ waitsFor: closed(answer) });
+        first ??= closed(answer);
+        const waited = Date.now() - started;
+        const changed = closed(answer) !== first && waited > every / 8;
+        if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
+          return answer;
+        await sleep(poll);
+      }
+    },
+  });
+}
+
+const closed = (answer: GateAnswer): string =>
+  answer.verdicts
+    .filter((verdict) => !verdict.open && !verdict.waived)
+    .map((verdict) => verdict.gate)
+    .join(', ');

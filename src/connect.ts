@@ -1,0 +1,77 @@
+/** From a plan to open connections: the databases, Redis and Temporal, as the environment gives them. */
+import { Connection, Client } from '@temporalio/client';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { Redis } from 'ioredis';
+
+import { publishStage } from './app/publish.ts';
+import { Database, type DatabaseOptions } from './db/database.ts';
+import type { StageRow } from './db/stages.ts';
+import { loadTracked, type Pair, type Tracked } from './db/tracked.ts';
+import { qualified } from './db/sql.ts';
+import type { Plan } from './domain/plan.ts';
+import { resolveUrl } from './plan.ts';
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws ConfigError naming the variable that is missing */
+export function openPair(plan: Plan, env: Environment = process.env, options: Partial<DatabaseOptions> = {}): Pair {
+  const database = (side: 'source' | 'target') => new Database({ side, url: resolveUrl(plan[side], env, side), ...options });
+  return {
+    source: database('source'),
+    target: database('target'),
+    control: plan.control.schema,
+    sourceSchema: plan.source.schema,
+    targetSchema: plan.target.schema,
+  };
+}
+
+export const closePair = async (pair: Pair): Promise<void> => void (await Promise.allSettled([pair.source.close(), pair.target.close()]));
+
+export interface Publisher {
+  /** Never fails and never waits long: the nodes' poll carries on without Redis. */
+  readonly publish: (row: StageRow) => Promise<void>;
+  readonly close: () => void;
+}
+
+export function openPublisher(plan: Plan, env: Environment = process.env): Publisher {
+  if (plan.redis === null || (env[plan.redis.urlEnv] ?? '') === '') return { publish: () => Promise.resolve(), close: () => {} };
+  const redis = new Redis(env[plan.redis.urlEnv]!, {
+    lazyConnect: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    commandTimeout: 500,
+    retryStrategy: (attempt) => Math.min(attempt * 200, 2_000),
+  });
+  redis.on('error', () => {});
+  return { publish: (row) => publishStage(redis, plan.control.schema, row), close: () => redis.disconnect() };
+}
+
+/** The tracked tables, read again after an install changed them. */
+export function trackedCache(pair: Pair): () => Promise<Tracked> {
+  let cached: { since: string; tracked: Tracked } | null = null;
+  return async () => {
+    const [row] = await pair.source.rows(
+      `SELECT CONCAT(COUNT(*), ' ', COALESCE(MAX(installed_at), '')) AS since FROM ${qualified(pair.control, 'tracked_table')}`,
+    );
+    const since = row?.['since'] ?? '';
+    if (cached?.since !== since) cached = { since, tracked: await loadTracked(pair) };
+    return cached.tracked;
+  };
+}
+
+export interface Temporal {
+  readonly client: Client;
+  readonly address: string;
+  readonly close: () => Promise<void>;
+}
+
+/** Address, TLS and keys as the stock `temporal` CLI reads them. */
+export async function openTemporal(plan: Plan, timeoutMs = 3_000): Promise<Temporal> {
+  const { connectionOptions } = loadClientConnectConfig();
+  const connection = await Connection.connect({ ...connectionOptions, connectTimeout: timeoutMs });
+  return {
+    client: new Client({ connection, namespace: plan.temporal.namespace }),
+    address: connectionOptions.address ?? 'localhost:7233',
+    close: () => connection.close(),
+  };
+}

@@ -1,0 +1,182 @@
+/**
+ * What every worker process does besides Temporal's work, and goes on doing while Temporal is down: apply
+ * the journals, purge those of tenants that do not migrate, and look whether capture still stands.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { isMirrored, STAGES, UNRESOLVED, type Stage } from '../domain/stage.ts';
+import { lostCapture } from './capture.ts';
+import { admitTenants } from './control.ts';
+import { tripBack } from './migrations.ts';
+import { Mirror, purgeJournal } from './mirror.ts';
+import { qualified } from './sql.ts';
+import { admitStage, markDirty, readStages, type StageRow } from './stages.ts';
+import { loadTracked, type Pair } from './tracked.ts';
+
+export interface LoopReport {
+  readonly info: (message: string, fields?: Record<string, unknown>) => void;
+  readonly warn: (message: string, fields?: Record<string, unknown>) => void;
+  /** A stage was changed by the loop: tell the nodes. */
+  readonly published: (row: StageRow) => Promise<void>;
+}
+
+const TICK: Milliseconds = 100;
+/** Until reads move, a tenant is mirrored at most this often, by all processes together. */
+const TURN_EVERY: Milliseconds = SECOND;
+const CAPTURE_EVERY: Milliseconds = 5 * SECOND;
+const BACKOFF_MAX: Milliseconds = 5 * SECOND;
+const TENANTS_AT_ONCE = 4;
+
+export class MirrorLoop {
+  readonly #pair: Pair;
+  readonly #report: LoopReport;
+  readonly #busy = new Set<string>();
+  readonly #retryAt = new Map<string, { at: number; wait: Milliseconds }>();
+  readonly #stopping = new AbortController();
+  #mirror: Mirror | null = null;
+  #trackedSince = '';
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(pair: Pair, report: LoopReport) {
+    this.#pair = pair;
+    this.#report = report;
+  }
+
+  start(): void {
+    this.#running = Promise.all([
+      this.#repeat(TICK, 'mirror', () => this.#tick()),
+      this.#repeat(CAPTURE_EVERY, 'capture watch', () => this.#watchCapture()),
+    ]);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #repeat(every: Milliseconds, what: string, work: () => Promise<void>): Promise<void> {
+    let wait = every;
+    while (!this.#stopping.signal.aborted) {
+      try {
+        await work();
+        wait = every;
+      } catch (error) {
+        this.#report.warn(`${what} failed; it is tried again`, { error: message(error), inMs: wait });
+        wait = Math.min(wait * 2, BACKOFF_MAX);
+      }
+      await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    }
+  }
+
+  /** Oldest journal row first. */
+  async #tick(): Promise<void> {
+    const { source, control } = this.#pair;
+    const waiting = await source.rows(
+      `SELECT tenant, MIN(id) AS oldest FROM ${qualified(control, 'journal')} GROUP BY tenant ORDER BY oldest`,
+    );
+    if (waiting.length === 0) return;
+    const stages = new Map((await readStages(source, control, -1)).map((row) => [row.tenant, row.stage]));
+    const mirror = await this.#ready();
+    for (const tenant of waiting.map((row) => row['tenant']!)) {
+      if (this.#busy.size >= TENANTS_AT_ONCE) return;
+      if (this.#busy.has(tenant) || Date.now() < (this.#retryAt.get(tenant)?.at ?? 0)) continue;
+      const stage = stages.get(tenant);
+      if (stage === undefined && tenant !== UNRESOLVED) await admitStage(source, control, tenant);
+      this.#spawn(tenant, () => this.#serve(mirror, tenant, stage, [...stages.values()]));
+    }
+  }
+
+  async #serve(
+    mirror: Mirror,
+    tenant: string,
+    stage: Stage | undefined,
+    all: readonly Stage[],
+  ): Promise<void> {
+    if (tenant === UNRESOLVED) {
+      if (all.some(isMirrored)) {
+        await admitTenants(this.#pair.target, this.#pair.control, [UNRESOLVED]);
+        await mirror.mirrorTenant(UNRESOLVED, 0);
+      } else {
+        await purgeUnresolved(this.#pair);
+      }
+      return;
+    }
+    if (stage === undefined || !isMirrored(stage)) {
+      await purgeJournal(this.#pair, tenant);
+      return;
+    }
+    let result = await mirror.mirrorTenant(tenant, STAGES[stage].awaitsMirror ? 0 : TURN_EVERY);
+    while (result.kind === 'behind' && !this.#stopping.signal.aborted)
+      result = await mirror.mirrorTenant(tenant, 0);
+  }
+
+  #spawn(tenant: string, work: () => Promise<void>): void {
+    this.#busy.add(tenant);
+    work()
+      .then(() => this.#retryAt.delete(tenant))
+      .catch((error: unknown) => {
+        const wait = Math.min((this.#retryAt.get(tenant)?.wait ?? 100) * 2, BACKOFF_MAX);
+        this.#retryAt.set(tenant, { at: Date.now() + wait, wait });
+        this.#report.warn('mirror of a tenant failed; it is tried again', {
+          tenant,
+          error: message(error),
+          inMs: wait,
+        });
+      })
+      .finally(() => this.#busy.delete(tenant));
+  }
+
+  /** The tracked tables are read again when an install changed them. */
+  async #ready(): Promise<Mirror> {
+    const [row] = await this.#pair.source.rows(
+      `SELECT CONCAT(COUNT(*), ' ', COALESCE(MAX(installed_at), '')) AS since FROM ${qualified(this.#pair.control, 'tracked_table')}`,
+    );
+    const since = row?.['since'] ?? '';
+    if (this.#mirror === null || since !== this.#trackedSince) {
+      const tracked = await loadTracked(this.#pair);
+      if (this.#mirror === null) this.#mirror = new Mirror(this.#pair, tracked);
+      else this.#mirror.retrack(tracked);
+      this.#trackedSince = since;
+    }
+    return this.#mirror;
+  }
+
+  /** Writes may have passed without a journal row: every tenant is dirty at once, and reads go back. */
+  async #watchCapture(): Promise<void> {
+    const lost = await lostCapture(this.#pair);
+    if (lost.length === 0) return;
+    const { source, control } = this.#pair;
+    const rows = (await readStages(source, control, -1)).filter((row) => isMirrored(row.stage));
+    const fresh = rows.filter((row) => !row.dirty);
+    if (fresh.length === 0) return;
+    const reason = lost.map(({ why }) => why).join('; ');
+    await markDirty(
+      source,
+      control,
+      fresh.map((row) => row.tenant),
+      true,
+      { actor: 'switchback', reason },
+    );
+    this.#report.warn('capture was lost: all tenants are dirty', { reason });
+    for (const { tenant } of rows) {
+      const flipped = await tripBack(this.#pair, tenant, 'switchback', `capture was lost: ${reason}`);
+      if (flipped !== null) await this.#report.published(flipped);
+    }
+  }
+}
+
+async function purgeUnresolved(pair: Pair): Promise<void> {
+  await pair.source.transaction(async (session) => {
+    // Any start waits for these shared locks, and so cannot miss a row that is dropped here.
+    const started = await session.rows(
+      `SELECT tenant FROM ${qualified(pair.control, 'stage')} WHERE stage <> 'source-only' LOCK IN SHARE MODE`,
+    );
+    if (started.length > 0) return;
+    await session.run(
+      `DELETE FROM ${qualified(pair.control, 'journal')} WHERE tenant = '${UNRESOLVED}' ORDER BY id LIMIT 1000`,
+    );
+  });
+}
+
+const message = (error: unknown): string => (error instanceof Error ? error.message : String(error));

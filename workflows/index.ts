@@ -1,0 +1,3 @@
+/** What the worker registers. */
+export { continuousReconcile } from './reconcile.ts';
+export { tenantMigration } from './tenant.ts';

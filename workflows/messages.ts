@@ -1,0 +1,59 @@
+/**
+ * The contract with operators: the same names as signals (stock CLI, UI, batch, no worker needed) and as
+ * updates (our CLI: an answer at once). Payload: `{ requestId, actor, reason, expectPhase? }`.
+ */
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+
+import type { CommandName } from '../src/domain/command.ts';
+import type { GateVerdict, Waiver } from '../src/domain/gate.ts';
+import type { Mode, Phase } from '../src/domain/phase.ts';
+import type { TenantPlan } from '../src/domain/plan.ts';
+import type { Stage } from '../src/domain/stage.ts';
+
+export interface TenantInput {
+  readonly tenant: string;
+  readonly plan: TenantPlan;
+  /** Take up the tenant where the control record stands, held until an operator resumes. */
+  readonly adopt: boolean;
+}
+
+export interface TenantStatus {
+  readonly tenant: string;
+  readonly phase: Phase;
+  readonly mode: Mode;
+  readonly reason: string | null;
+  /** Epoch milliseconds. */
+  readonly since: number;
+  readonly stage: Stage;
+  readonly approved: boolean;
+  readonly gates: readonly GateVerdict[];
+  readonly waivers: readonly Waiver[];
+  readonly refusals: readonly string[];
+}
+
+export interface Receipt {
+  readonly accepted: true;
+  readonly phase: Phase;
+  readonly mode: Mode;
+  readonly message: string;
+}
+
+/** From the continuous reconcile to its tenant; never per pass, only when something must be decided. */
+export interface Report {
+  readonly kind: 'drift';
+  readonly message: string;
+}
+
+export const status = defineQuery<TenantStatus>('status');
+export const report = defineSignal<[Report]>('report');
+export const adopt = defineSignal<[unknown]>('adopt');
+export const applyPlan = defineSignal<[TenantPlan]>('applyPlan');
+
+export const commandSignal = (name: CommandName) => defineSignal<[unknown]>(name);
+export const commandUpdate = (name: CommandName) => defineUpdate<Receipt, [unknown]>(name);
+
+export interface ReconcileInput {
+  readonly tenant: string;
+  readonly tenantWorkflowId: string;
+  readonly plan: TenantPlan;
+}

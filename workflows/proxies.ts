@@ -1,0 +1,51 @@
+/**
+ * Activities by queue and retry class. `WAIT_CANCELLATION_COMPLETED` everywhere: whoever goes on after a
+ * cancel must know that the old attempt writes no more.
+ */
+import { proxyActivities } from '@temporalio/workflow';
+
+import type { ControlActivities, DataActivities, ReconcileActivities } from '../activities/index.ts';
+import { MINUTE, SECOND, type Milliseconds } from '../src/domain/duration.ts';
+import { taskQueue } from '../src/domain/ids.ts';
+
+/** Length of one slice of copying or comparing before it reports back. */
+export const SLICE: Milliseconds = 15 * MINUTE;
+
+const common = { cancellationType: 'WAIT_CANCELLATION_COMPLETED' } as const;
+
+/** Retried for ever with short pauses: a rollback must go through as soon as the database answers. */
+export const control = (migration: string, summary: string): ControlActivities =>
+  proxyActivities<ControlActivities>({
+    ...common,
+    taskQueue: taskQueue(migration, 'control'),
+    startToCloseTimeout: MINUTE,
+    heartbeatTimeout: 20 * SECOND,
+    retry: { initialInterval: 200, backoffCoefficient: 2, maximumInterval: 5 * SECOND },
+    summary,
+  });
+
+const slices = {
+  ...common,
+  heartbeatTimeout: 30 * SECOND,
+  retry: { initialInterval: 500, backoffCoefficient: 2, maximumInterval: MINUTE },
+} as const;
+
+export const data = (migration: string, summary: string): DataActivities =>
+  proxyActivities<DataActivities>({
+    ...slices,
+    taskQueue: taskQueue(migration, 'data'),
+    startToCloseTimeout: SLICE + 5 * MINUTE,
+    summary,
+  });
+
+export const reconcile = (
+  migration: string,
+  summary: string,
+  longest: Milliseconds = SLICE,
+): ReconcileActivities =>
+  proxyActivities<ReconcileActivities>({
+    ...slices,
+    taskQueue: taskQueue(migration, 'reconcile'),
+    startToCloseTimeout: longest + 5 * MINUTE,
+    summary,
+  });

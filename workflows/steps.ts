@@ -1,0 +1,185 @@
+/**
+ * What each phase does until it can advance: one function a row, in the order of the phase table.
+ *
+ * A step ends with an outcome, never with a phase: the table decides where that leads. It may be cancelled
+ * at any await, and may run again from its start.
+ */
+import { CancellationScope, sleep } from '@temporalio/workflow';
+
+import { formatDuration, SECOND } from '../src/domain/duration.ts';
+import { PHASES, type Phase } from '../src/domain/phase.ts';
+import { startReconcile } from './children.ts';
+import { control, data, reconcile, SLICE } from './proxies.ts';
+import type { TenantRun } from './run.ts';
+
+export type Outcome =
+  | { readonly kind: 'advance' }
+  | { readonly kind: 'drift'; readonly reason: string }
+  | { readonly kind: 'stop'; readonly reason: string; readonly hints: readonly string[] }
+  /** Somebody flipped the stage without the workflow. */
+  | { readonly kind: 'overtaken'; readonly by: string };
+
+const ADVANCE: Outcome = { kind: 'advance' };
+const NODES_BOUND = 10 * SECOND;
+
+export const STEPS: Readonly<Record<Exclude<Phase, 'aborted'>, (run: TenantRun) => Promise<Outcome>>> = {
+  async preflight({ state }) {
+    const { tenant, plan } = state;
+    const problems = await data(plan.name, `check both databases for ${tenant}`).preflight({ tenant });
+    if (problems.length === 0) return ADVANCE;
+    const more = problems.length > 3 ? ` (and ${problems.length - 3} more)` : '';
+    return {
+      kind: 'stop',
+      reason: `preflight: ${problems.slice(0, 3).join('; ')}${more}`,
+      hints: ['`switchback plan check` lists every problem'],
+    };
+  },
+  'dual-write': passGates,
+  async backfill(run) {
+    const { tenant, plan, round } = run.state;
+    for (;;) {
+      const done = await data(plan.name, `copy ${tenant} (round ${round})`).backfillSlice({
+        tenant,
+        round,
+        limits: plan.limits,
+        slice: SLICE,
+      });
+      if (done.finished) return passGates(run);
+    }
+  },
+  async reconcile(run) {
+    const { tenant, plan } = run.state;
+    for (;;) {
+      const pass = await reconcile(plan.name, `compare every window of ${tenant}`).reconcileSlice({
+        tenant,
+        limits: plan.limits,
+        missingAgain: plan.durations.missingAgain,
+        slice: SLICE,
+      });
+      if (pass.stopped) return { kind: 'drift', reason: `drift: ${pass.drifted} rows differ or are extra` };
+      if (pass.finished && pass.clean) return passGates(run);
+    }
+  },
+  shadow: continuous,
+  async drill(run) {
+    await startReconcile(run);
+    return rehearse(run);
+  },
+  ready: continuous,
+  ramp: continuous,
+  async 'rolling-back'({ state }) {
+    const nodes = await control(state.plan.name, 'wait for the last node to read from the source').awaitNodes(
+      { version: state.version, timeout: NODES_BOUND },
+    );
+    if (nodes.following < nodes.live) {
+      state.afterRollback = {
+        mode: state.afterRollback?.mode ?? 'paused',
+        reason: `${state.afterRollback?.reason ?? 'rolled back'}; ${nodes.live - nodes.following} nodes did not acknowledge yet`,
+      };
+    }
+    return ADVANCE;
+  },
+};
+
+async function continuous(run: TenantRun): Promise<Outcome> {
+  await startReconcile(run);
+  return passGates(run);
+}
+
+async function passGates(run: TenantRun): Promise<Outcome> {
+  const { state } = run;
+  // The first look is quick, so that the console says at once what is waited for.
+  for (let look = 1; ; look += 1) {
+    const { tenant, phase, since, round, approved, waivers, plan } = state;
+    const question = { tenant, phase, since, round, approved, waivers, plan };
+    const every = plan.durations.gateEvery;
+    const answer =
+      look === 1
+        ? await control(plan.name, `look at the gates of ${phase}`).judge(question)
+        : await reconcile(plan.name, `wait for the gates of ${phase}`, every).awaitGates({
+            ...question,
+            every,
+          });
+    run.gates = answer.verdicts;
+    run.gatesAt = answer.evidence.at;
+    state.cleanSince = answer.evidence.cleanSince;
+    if (answer.stage !== PHASES[phase].stage) return { kind: 'overtaken', by: answer.stageBy };
+    if (answer.evidence.captureLost !== null) {
+      return {
+        kind: 'stop',
+        reason: `capture was lost: ${answer.evidence.captureLost}`,
+        hints: [
+          '`switchback install` puts the triggers back',
+          `\`switchback retry ${tenant}\` then copies everything again and asks for a clean pass`,
+        ],
+      };
+    }
+    if (answer.open) return ADVANCE;
+    const closed = answer.verdicts.find((verdict) => !verdict.open && !verdict.waived);
+    state.mode = 'waiting';
+    state.reason = closed === undefined ? null : `${closed.gate}: ${closed.saw}; needs ${closed.needs}`;
+    run.show();
+  }
+}
+
+/** Reads go to the target and come back, and both are timed. Whatever interrupts it, reads end on the source. */
+async function rehearse({ state }: TenantRun): Promise<Outcome> {
+  const { tenant, plan } = state;
+  const started = Date.now();
+  try {
+    const there = await flipAndWait(
+      tenant,
+      plan.name,
+      'shadow-read',
+      'read-target',
+      'drill: reads to the target',
+    );
+    await sleep(plan.durations.drill, {
+      summary: `drill: read through the target for ${formatDuration(plan.durations.drill)}`,
+    });
+    const back = await flipAndWait(
+      tenant,
+      plan.name,
+      'read-target',
+      'shadow-read',
+      'drill: reads back to the source',
+    );
+    if (back.following < back.live || there.following < there.live) {
+      return {
+        kind: 'stop',
+        reason: 'drill: a live node did not follow the flip in time',
+        hints: ['`switchback flags` shows which node is behind'],
+      };
+    }
+    await control(plan.name, 'write the drill certificate').certify({
+      tenant,
+      content: {
+        flipMs: there.ms,
+        flipBackMs: back.ms,
+        nodes: back.live,
+        seconds: (Date.now() - started) / SECOND,
+      },
+    });
+    return ADVANCE;
+  } finally {
+    await CancellationScope.nonCancellable(() =>
+      control(plan.name, 'drill: make sure that reads are on the source').flip({
+        tenant,
+        from: 'read-target',
+        to: 'shadow-read',
+        reason: 'drill ended',
+      }),
+    );
+  }
+}
+
+async function flipAndWait(
+  tenant: string,
+  migration: string,
+  from: 'shadow-read' | 'read-target',
+  to: 'shadow-read' | 'read-target',
+  reason: string,
+) {
+  const { version } = await control(migration, reason).flip({ tenant, from, to, reason });
+  return control(migration, 'wait for the last node to follow').awaitNodes({ version, timeout: NODES_BOUND });
+}
