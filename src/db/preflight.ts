@@ -1,0 +1,54 @@
+/**
+ * Looks at both servers before anything is installed, and says everything that is in the way at once,
+ * each with the way out of it. Nothing is changed on any server.
+ *
+ * One row per check; a check that cannot be carried out is itself a problem: preflight fails closed.
+ */
+import type { Problem } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import * as servers from './preflight/server-checks.ts';
+import { takeSurvey, type Sides, type Survey } from './preflight/survey.ts';
+import * as tables from './preflight/table-checks.ts';
+import { nothingWrites, targetTables } from './preflight/target-checks.ts';
+import * as tenants from './preflight/tenant-checks.ts';
+
+export { describeDifferences } from './preflight/differences.ts';
+
+type Check = (survey: Survey) => readonly Problem[] | Promise<readonly Problem[]>;
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  versions: servers.versions,
+  'different places': servers.differentPlaces,
+  writable: servers.writable,
+  schemas: servers.schemasExist,
+  'binary log': servers.binaryLog,
+  grants: servers.grants,
+  packets: servers.packets,
+  'case of names': servers.nameCase,
+  tables: tables.tablesExist,
+  'primary keys': tables.primaryKeys,
+  'column types': tables.columnKinds,
+  'time columns': tables.timeColumns,
+  cascades: tables.cascades,
+  tenancies: tenants.tenancies,
+  'tenant ids of the plan': tenants.tenantForms,
+  'tenant ids of the data': tenants.twins,
+  'target tables': targetTables,
+  'triggers and events of the target': nothingWrites,
+};
+
+/** @returns everything that is in the way; nothing: the plan can be installed and started */
+export async function preflight(plan: Plan, sides: Sides): Promise<Problem[]> {
+  const { survey, unread } = await takeSurvey(plan, sides);
+  const found = await Promise.all(
+    Object.entries(CHECKS).map(async ([name, check]): Promise<readonly Problem[]> => {
+      try {
+        return await check(survey);
+      } catch (error) {
+        const problem = `could not be checked: ${(error as Error).message}`;
+        return [{ field: name, value: '', problem, remedy: 'mend this and run the check again' }];
+      }
+    }),
+  );
+  return [...unread, ...found.flat()];
+}

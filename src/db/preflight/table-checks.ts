@@ -1,0 +1,156 @@
+/** The source's tables: can they be captured, copied and compared? */
+import type { Problem } from '../../domain/errors.ts';
+import type { TablePlan } from '../../domain/plan.ts';
+import { nearest } from '../../nearest.ts';
+import type { Column, Index, Table } from '../catalog.ts';
+import { kindOf } from '../kinds.ts';
+import { ident, qualified } from '../sql.ts';
+import type { Found, Survey } from './survey.ts';
+
+export const columnNamed = (table: Table, name: string): Column | null =>
+  table.columns.find((column) => column.name === name) ?? null;
+
+/** Runs a check on every table of the plan that the source has. */
+const onTables =
+  (check: (plan: TablePlan, table: Table, source: Found) => Problem[]) =>
+  ({ plan, source }: Survey): Problem[] =>
+    source === null
+      ? []
+      : plan.tables.flatMap((tablePlan) => {
+          const table = source.tables.get(tablePlan.name);
+          return table === undefined ? [] : check(tablePlan, table, source);
+        });
+
+export function tablesExist({ plan, source }: Survey): Problem[] {
+  if (source === null || !source.hasSchema) return [];
+  return plan.tables.flatMap(({ name }): Problem[] => {
+    const field = `tables.${name}`;
+    const relation = source.relations.get(name);
+    if (relation === undefined) {
+      const hint = nearest(name, [...source.relations.keys()]);
+      const remedy = hint === null ? 'correct the name, or take it out of the plan' : `did you mean ${hint}?`;
+      return [{ field, value: name, problem: `is not in the source's schema ${source.schema}`, remedy }];
+    }
+    if (relation.type !== 'BASE TABLE') {
+      const remedy = 'name the tables under it instead';
+      return [
+        { field, value: name, problem: `is a ${relation.type.toLowerCase()}, not a base table`, remedy },
+      ];
+    }
+    if (relation.engine === 'InnoDB') return [];
+    const remedy = `ALTER TABLE ${qualified(source.schema, name)} ENGINE=InnoDB`;
+    return [{ field, value: relation.engine, problem: 'has an engine without transactions', remedy }];
+  });
+}
+
+/** Types whose text does not name one value on every server. */
+const UNFIT_KEYS = new Set(['float', 'double', 'json', 'geometry']);
+
+export const primaryKeys = onTables(({ name }, table, { schema }) => {
+  const field = `tables.${name}`;
+  const index = table.indexes.find((candidate) => candidate.name === 'PRIMARY');
+  if (index === undefined) {
+    const remedy = `ALTER TABLE ${qualified(schema, name)} ADD PRIMARY KEY (…)`;
+    return [{ field, value: name, problem: 'has no primary key, so its rows cannot be told apart', remedy }];
+  }
+  if (index.prefixed) {
+    const remedy = 'make the primary key of whole columns';
+    return [
+      { field, value: index.columns.join(', '), problem: 'is a primary key of column prefixes', remedy },
+    ];
+  }
+  return table.primary
+    .filter((column) => UNFIT_KEYS.has(kindOf(column) ?? ''))
+    .map((column) => ({
+      field: `${field}.${column.name}`,
+      value: column.declared,
+      problem: 'is no type for a primary key that two servers must agree on',
+      remedy: 'use an integer, a text, binary bytes or a DECIMAL',
+    }));
+});
+
+export const columnKinds = onTables(({ name }, table) =>
+  table.columns
+    .filter((column) => kindOf(column) === null)
+    .map((column) => ({
+      field: `tables.${name}.${column.name}`,
+      value: column.declared,
+      problem: 'has a type that this version cannot move',
+      remedy: 'change its type, or leave the table out of the plan',
+    })),
+);
+
+/** An index that finds rows by this column; a prefix of an integer cannot be, so only text is in doubt. */
+export const leadsWith = (index: Index, column: Column): boolean =>
+  index.columns[0] === column.name && !(index.prefixed && column.characters !== null);
+
+export function createIndex(
+  table: Table,
+  columns: readonly string[],
+  name = `switchback_${columns.join('_')}`.slice(0, 64),
+): string {
+  const on = `${qualified(table.schema, table.name)} (${columns.map(ident).join(', ')})`;
+  return `CREATE INDEX ${ident(name)} ON ${on} ALGORITHM=INPLACE LOCK=NONE`;
+}
+
+const isTime = ({ type }: Column): boolean => type === 'datetime' || type === 'timestamp' || type === 'date';
+
+export const timeColumns = onTables(({ name, time, tenancy }, table) => {
+  if (time === null) return [];
+  const field = `tables.${name}.time`;
+  const say = (problem: string, remedy: string): Problem[] => [{ field, value: time, problem, remedy }];
+  if (tenancy.kind !== 'column') {
+    return say('needs a tenant column in the same table', 'take it out: windows are then cut by key');
+  }
+  const column = columnNamed(table, time);
+  if (column === null) return say('is no column of the table', hintFor(table, time));
+  if (!isTime(column))
+    return say(`is ${column.declared}, not a time`, 'name a DATETIME, TIMESTAMP or DATE column');
+  if (column.nullable)
+    return say('may be NULL, and such rows are in no window', 'make it NOT NULL, or take it out');
+  const tenant = columnNamed(table, tenancy.column);
+  const indexed = table.indexes.some(
+    (index) => tenant !== null && leadsWith(index, tenant) && index.columns[1] === time,
+  );
+  return indexed || tenant === null
+    ? []
+    : say(
+        `has no index that starts with ${tenancy.column}, ${time}`,
+        createIndex(table, [tenancy.column, time]),
+      );
+});
+
+export function hintFor(table: Table, name: string): string {
+  const names = table.columns.map((column) => column.name);
+  const hint = nearest(name, names);
+  return hint === null
+    ? `columns of ${table.name}: ${names.slice(0, 20).join(', ')}`
+    : `did you mean ${hint}?`;
+}
+
+/** A cascade fires no trigger on the child; capture stands on the parent, which must be within its reach. */
+export async function cascades({ plan, source }: Survey): Promise<Problem[]> {
+  if (source === null) return [];
+  const rows = await source.db.rows(
+    `SELECT k.TABLE_NAME AS tbl, k.CONSTRAINT_NAME AS name, k.REFERENCED_TABLE_SCHEMA AS parent_schema, k.REFERENCED_TABLE_NAME AS parent
+     FROM information_schema.KEY_COLUMN_USAGE k
+     JOIN information_schema.REFERENTIAL_CONSTRAINTS r
+       ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
+     WHERE k.TABLE_SCHEMA = ? AND k.ORDINAL_POSITION = 1 AND k.REFERENCED_TABLE_NAME IS NOT NULL
+       AND (r.DELETE_RULE IN ('CASCADE', 'SET NULL') OR r.UPDATE_RULE IN ('CASCADE', 'SET NULL'))`,
+    [source.schema],
+  );
+  const tracked = new Set(plan.tables.map(({ name }) => name));
+  return rows
+    .filter((row) => tracked.has(row['tbl'] ?? ''))
+    .filter((row) => {
+      const relation = source.relations.get(row['parent'] ?? '');
+      return row['parent_schema'] !== source.schema || relation?.engine !== 'InnoDB';
+    })
+    .map((row) => ({
+      field: `tables.${row['tbl']}`,
+      value: row['name'] ?? '',
+      problem: `cascades from ${row['parent_schema']}.${row['parent']}, where capture cannot stand`,
+      remedy: 'change the foreign key to RESTRICT or NO ACTION',
+    }));
+}
