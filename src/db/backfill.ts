@@ -142,14 +142,14 @@ async function windowEnd(
 
 function windowWhere(
   tracked: TrackedTable,
+  row: string,
   tenant: string,
-  after: string | null,
-  end: string | null,
+  { after, end }: { readonly after: string | null; readonly end: string | null },
 ): string {
   return [
-    ownedBy(tracked, 't', tenant),
-    ...(after === null ? [] : [afterKey(tracked.table, 't', after)]),
-    ...(end === null ? [] : [upToKey(tracked.table, 't', end)]),
+    ownedBy(tracked, row, tenant),
+    ...(after === null ? [] : [afterKey(tracked.table, row, after)]),
+    ...(end === null ? [] : [upToKey(tracked.table, row, end)]),
   ].join(' AND ');
 }
 
@@ -171,7 +171,7 @@ async function copyWindow(
         await shareTenant(target, pair.control, slice.tenant);
         images.push(...(await readWindow(pair.source, source, slice.tenant, cursor.afterKey, end)));
         const side = tracked.target(slice.tableId);
-        await replaceWindow(target, side, windowWhere(side, slice.tenant, cursor.afterKey, end), images);
+        await replaceWindow(target, side, slice.tenant, { after: cursor.afterKey, end }, images);
         const next = {
           ...cursor,
           afterKey: end ?? cursor.afterKey,
@@ -202,19 +202,21 @@ async function readWindow(
   const { table } = tracked;
   return source.raw(
     `SELECT ${keySql(table, 't')}, ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(tenantIndex(tracked) ?? 'PRIMARY')})
-     ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, tenant, after, end)}`,
+     ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, 't', tenant, { after, end })}`,
   );
 }
 
 async function replaceWindow(
   target: Session,
   tracked: TrackedTable,
-  where: string,
+  tenant: string,
+  range: { readonly after: string | null; readonly end: string | null },
   rows: readonly RawRow[],
 ): Promise<void> {
   const { table } = tracked;
+  const name = qualified(table.schema, table.name);
   await target.write(
-    `DELETE t FROM ${qualified(table.schema, table.name)} t ${joinChain(tracked, 't', 'JOIN')} WHERE ${where}`,
+    `DELETE ${name} FROM ${name} ${joinChain(tracked, name, 'JOIN')} WHERE ${windowWhere(tracked, name, tenant, range)}`,
   );
   await insertImages(
     target,

@@ -268,14 +268,16 @@ async function targetTenants(target: Session, tracked: Tracked, keys: Keys): Pro
   return tenants;
 }
 
+/** By its full name, never by an alias: a session has no default schema, and an alias would need one (errno 1046). */
 export async function deleteRows(
   target: Session,
   tracked: TrackedTable,
   keys: ReadonlySet<string>,
 ): Promise<void> {
   const { table } = tracked;
+  const name = qualified(table.schema, table.name);
   await target.write(
-    `DELETE t FROM ${keysTable(table.primary, [...keys])} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
+    `DELETE ${name} FROM ${keysTable(table.primary, [...keys])} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`,
   );
 }
 
@@ -287,9 +289,8 @@ export async function deleteJournal(
 ): Promise<void> {
   if (ids.length === 0) return;
   const derived = ids.map((id, index) => `SELECT ${id}${index === 0 ? ' AS id' : ''}`).join(' UNION ALL ');
-  await source.run(
-    `DELETE j FROM (${derived}) k STRAIGHT_JOIN ${qualified(control, 'journal')} j ON j.id = k.id`,
-  );
+  const journal = qualified(control, 'journal');
+  await source.run(`DELETE ${journal} FROM (${derived}) k STRAIGHT_JOIN ${journal} ON ${journal}.id = k.id`);
 }
 
 /**
