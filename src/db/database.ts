@@ -241,7 +241,9 @@ async function inTransaction<T>(
     await session.run('COMMIT');
     return result;
   } catch (error) {
-    if (!(error instanceof TransientDatabaseError)) await session.run('ROLLBACK');
+    // A session that can't roll back is given up: its end rolls back.
+    if (!(error instanceof TransientDatabaseError))
+      await session.run('ROLLBACK').catch(() => session.destroy());
     throw error;
   }
 }

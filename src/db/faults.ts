@@ -41,6 +41,8 @@ export interface DriverError {
   readonly code?: string;
   readonly sqlMessage?: string;
   readonly message?: string;
+  /** The driver gave the connection up; without an errno it was lost, not refused. */
+  readonly fatal?: boolean;
 }
 
 export const errnoOf = (error: unknown): number | null => {
@@ -48,18 +50,20 @@ export const errnoOf = (error: unknown): number | null => {
   return typeof errno === 'number' && errno > 0 ? errno : null;
 };
 
-const isOurs = (error: unknown): boolean => error instanceof Error && !('code' in error) && !('sql' in error);
+const isOurs = (error: unknown): boolean =>
+  error instanceof Error && !('code' in error) && !('sql' in error) && !('fatal' in error);
 
 /** @param side how the operator knows the server: `source` or `target`. */
 export function stripError(side: string, error: unknown): Error {
   if (error instanceof ConfigError || isOurs(error)) return error as Error;
-  const { code = '', sqlMessage = '' } = error as DriverError;
+  const { code = '', sqlMessage = '', fatal = false } = error as DriverError;
   const errno = errnoOf(error);
   if (errno !== null && TRANSIENT[errno] !== undefined) {
     return new TransientDatabaseError(`${side}: ${TRANSIENT[errno]} (errno ${errno})`, errno);
   }
   if (NETWORK.test(code))
     return new TransientDatabaseError(`${side}: cannot be reached (${code}); is the server up?`);
+  if (fatal && errno === null) return new TransientDatabaseError(`${side}: the connection was lost`);
   const text = errno !== null && SAFE_MESSAGES.has(errno) ? `: ${sqlMessage}` : '';
   return new DatabaseError(
     `${side}: ${code || 'statement failed'}${errno === null ? '' : ` (errno ${errno})`}${text}`,
