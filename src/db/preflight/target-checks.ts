@@ -102,7 +102,7 @@ export async function nothingWrites({ plan, target }: Survey): Promise<Problem[]
       .map((row) => ({
         field: `target.${row['tbl']}`,
         value: row['name']!,
-        problem: 'is a trigger: what the source’s trigger did would be done again',
+        problem: "is a trigger: what the source's trigger did would be done again",
         remedy: `DROP TRIGGER ${qualified(target.schema, row['name']!)} on the target, and create it again after promote`,
       })),
     ...events.map((row) => ({

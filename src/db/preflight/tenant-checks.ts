@@ -1,5 +1,5 @@
 /** Whose row is it? Columns and indexes of the tenancy, and the tenant ids that stand in the data. */
-import type { Problem } from '../../domain/errors.ts';
+import { TransientDatabaseError, type Problem } from '../../domain/errors.ts';
 import type { Tenancy } from '../../domain/plan.ts';
 import { SHARED, UNRESOLVED } from '../../domain/stage.ts';
 import type { Column, Table } from '../catalog.ts';
@@ -159,27 +159,63 @@ const twinProblem = ({ table, column }: Holder, group: readonly string[]): Probl
   remedy: 'give the column a binary collation (utf8mb4_bin or utf8mb4_0900_bin), or merge the tenants',
 });
 
+interface Listed {
+  readonly tenants: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
 /** Every id that stands in the column; under a collation that calls two equal, both come. */
-async function tenantsIn(
-  source: Found,
-  { table, column }: Holder,
-): Promise<{ tenants: string[]; problems: Problem[] }> {
-  const value = ident(column.name);
-  const bytes = tenantBytes(column, value);
+async function tenantsIn(source: Found, holder: Holder): Promise<Listed> {
+  const { table, column } = holder;
   try {
-    const rows = await source.db.raw(`SELECT DISTINCT ${bytes} FROM ${qualified(table.schema, table.name)}`);
-    return { tenants: rows.map(([id]) => (id ?? Buffer.alloc(0)).toString('utf8')), problems: [] };
+    return { tenants: await distinctIds(source, holder), problems: [] };
   } catch (error) {
+    if (!(error instanceof TransientDatabaseError)) throw error;
+  }
+  try {
+    return { tenants: await distinctIdsOneByOne(source, holder), problems: [] };
+  } catch (error) {
+    if (!(error instanceof TransientDatabaseError)) throw error;
     // Fails closed: a table that is too large to be read within the time might hold such ids.
-    const remedy = 'free the source of load and repeat, or give the column the collation utf8mb4_0900_bin';
-    const problem = `could not be searched for ids that its collation calls equal (${(error as Error).message})`;
-    if (isExact(column)) return { tenants: [], problems: [] };
-    return {
-      tenants: [],
-      problems: [{ field: `tables.${table.name}.tenant.column`, value: column.name, problem, remedy }],
-    };
+    const problem = `could not be searched for ids that its collation calls equal (${error.message})`;
+    const remedy = 'repeat when the source has less to do, or give the column the collation utf8mb4_0900_bin';
+    const field = `tables.${table.name}.tenant.column`;
+    return { tenants: [], problems: [{ field, value: column.name, problem, remedy }] };
   }
 }
+
+async function distinctIds(source: Found, { table, column }: Holder, where = ''): Promise<string[]> {
+  const bytes = tenantBytes(column, ident(column.name));
+  const rows = await source.db.raw(
+    `SELECT DISTINCT ${bytes} FROM ${qualified(table.schema, table.name)} ${where}`,
+  );
+  return rows.map(([id]) => (id ?? Buffer.alloc(0)).toString('utf8'));
+}
+
+/**
+ * For tables that take longer than one statement may: the index is skipped through from id to id, then each
+ * id's own rows are read.
+ */
+async function distinctIdsOneByOne(source: Found, holder: Holder): Promise<string[]> {
+  const { table, column } = holder;
+  const bytes = tenantBytes(column, 'd.id');
+  const skipped = `SELECT DISTINCT ${ident(column.name)} AS id FROM ${qualified(table.schema, table.name)}`;
+  const ids = (await source.db.raw(`SELECT ${bytes} FROM (${skipped}) d`)).map(([id]) =>
+    id!.toString('utf8'),
+  );
+  if (isExact(column)) return ids;
+  const found: string[] = [];
+  for (const id of ids) {
+    found.push(
+      ...(await distinctIds(source, holder, `WHERE ${ident(column.name)} = ${inColumn(column, id)}`)),
+    );
+  }
+  return found;
+}
+
+/** The id as a value of the column. */
+const inColumn = ({ charset, collation }: Column, id: string): string =>
+  `CONVERT(CONVERT(${hexLiteral(Buffer.from(id, 'utf8'))} USING utf8mb4) USING ${charset}) COLLATE ${collation}`;
 
 /** Collations under which equal means the same bytes. */
 const isExact = ({ collation }: Column): boolean =>
@@ -193,14 +229,12 @@ const AT_ONCE = 300;
 /** Groups of two and more ids that the collation calls equal: those with the same weights. */
 async function equalUnder(source: Found, column: Column, tenants: readonly string[]): Promise<string[][]> {
   if (isExact(column)) return [];
-  const { charset, collation } = column;
   const groups = new Map<string, string[]>();
   for (let start = 0; start < tenants.length; start += AT_ONCE) {
     const some = tenants.slice(start, start + AT_ONCE);
     const weights = some.map((tenant) => {
-      const text = padsSpaces(collation ?? '') ? tenant.replace(/ +$/, '') : tenant;
-      const converted = `CONVERT(CONVERT(${hexLiteral(Buffer.from(text, 'utf8'))} USING utf8mb4) USING ${charset})`;
-      return `HEX(WEIGHT_STRING(${converted} COLLATE ${collation}))`;
+      const text = padsSpaces(column.collation ?? '') ? tenant.replace(/ +$/, '') : tenant;
+      return `HEX(WEIGHT_STRING(${inColumn(column, text)}))`;
     });
     const [row] = await source.db.raw(`SELECT ${weights.join(', ')}`);
     some.forEach((tenant, index) => {
