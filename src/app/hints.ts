@@ -1,0 +1,79 @@
+/**
+ * Flips told over Redis, so that nodes follow in milliseconds. Never truth: whatever is lost, late or made up
+ * here lives until the next poll of the stage table.
+ */
+import { Redis } from 'ioredis';
+
+import type { StageRow } from '../db/stages.ts';
+import { SECOND } from '../domain/duration.ts';
+import { isStage } from '../domain/stage.ts';
+
+export type StageHint = Pick<StageRow, 'tenant' | 'stage' | 'epoch' | 'version'>;
+
+const PUBLISH_MS = 250;
+
+export const stageChannel = (control: string): string => `switchback:${control}:stages`;
+
+/**
+ * Called by whoever flips, after the commit.
+ *
+ * @returns false when Redis did not take it in time; nodes then follow at their next poll
+ */
+export async function publishStage(redis: Redis | null, control: string, row: StageHint): Promise<boolean> {
+  if (redis === null) return false;
+  const { tenant, stage, epoch, version } = row;
+  let timer: NodeJS.Timeout | undefined;
+  const sent = redis
+    .publish(stageChannel(control), JSON.stringify({ tenant, stage, epoch, version }))
+    .then(() => true)
+    .catch(() => false); // Redis is down: the poll carries on
+  const silence = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, PUBLISH_MS, false);
+  });
+  return Promise.race([sent, silence]).finally(() => clearTimeout(timer));
+}
+
+/** @returns null when the text is no hint: another version's, or somebody else's. */
+export function parseHint(text: string): StageHint | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null; // not ours
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { tenant, stage, epoch, version } = value as Record<string, unknown>;
+  if (typeof tenant !== 'string' || typeof stage !== 'string' || !isStage(stage)) return null;
+  if (!Number.isSafeInteger(epoch) || !Number.isSafeInteger(version)) return null;
+  return { tenant, stage, epoch: epoch as number, version: version as number };
+}
+
+export interface Subscription {
+  close(): void;
+}
+
+export interface Listener {
+  readonly hear: (hint: StageHint) => void;
+  /** Subscribed, or subscribed again: messages may have been missed before. */
+  readonly caughtUp: () => void;
+}
+
+/** Tries for ever, and never fails its caller. */
+export function subscribe(url: string, control: string, { hear, caughtUp }: Listener): Subscription {
+  const redis = new Redis(url, {
+    maxRetriesPerRequest: null,
+    connectTimeout: 2 * SECOND,
+    retryStrategy: (attempt) => Math.min(100 * attempt, SECOND),
+    autoResubscribe: false,
+  });
+  redis.on('error', () => {}); // down: the poll carries on
+  redis.on('ready', () => {
+    // A lost connection rejects this; the next `ready` subscribes again.
+    void redis.subscribe(stageChannel(control)).then(caughtUp, () => {});
+  });
+  redis.on('message', (_, text) => {
+    const hint = parseHint(String(text));
+    if (hint !== null) hear(hint);
+  });
+  return { close: () => redis.disconnect() };
+}

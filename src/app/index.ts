@@ -1,0 +1,8 @@
+/** What an application imports from Switchback, and what whoever flips a stage publishes it with. */
+export { ControlUnavailableError, DeadlineError, HandleClosedError, RouterClosedError } from './errors.ts';
+export type { Flag } from './flags.ts';
+export type { ReadFunction, ReadHandle, WriteFunction, WriteHandle, Written } from './handle.ts';
+export { publishStage, stageChannel, type StageHint } from './hints.ts';
+export type { RouterOptions } from './options.ts';
+export { createRouter, type Router } from './router.ts';
+export type { FallbackReason, Stats } from './stats.ts';

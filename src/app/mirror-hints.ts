@@ -1,0 +1,160 @@
+/**
+ * What follows a commit: the tenant's journal is applied to the target, by this node, now. A hint only: the
+ * journal holds every write, and the mirror loop of the workers applies what is lost here.
+ *
+ * Until reads move, nothing waits for it, and it runs at most once a second per tenant. From `read-target` on
+ * the write waits within its budget, so that the process reads its own writes; over budget the tenant is
+ * `lagging` here, and read from the source, until a mirror that began after the write has ended.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Coalesced } from './coalesced.ts';
+import type { Flags } from './flags.ts';
+import type { Settings } from './options.ts';
+import type { ReplicaLink } from './replica.ts';
+import type { Stats } from './stats.ts';
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { STAGES } from '../domain/stage.ts';
+
+const TURN_EVERY = SECOND;
+
+/** One tenant's writes in this node, numbered by their commits. */
+interface Lane {
+  written: number;
+  /** On the target up to this write. */
+  mirrored: number;
+  /** The last write that was told to its caller before it was on the target. */
+  overdue: number;
+  /** Up to this write a failed mirror was counted. */
+  failed: number;
+  lastTurn: Milliseconds;
+  turn: NodeJS.Timeout | null;
+  readonly drain: Coalesced;
+}
+
+export class MirrorHints {
+  readonly #link: ReplicaLink;
+  readonly #flags: Flags;
+  readonly #budget: Milliseconds;
+  readonly #stats: Stats;
+  readonly #lanes = new Map<string, Lane>();
+  readonly #retry: NodeJS.Timeout;
+
+  constructor(link: ReplicaLink, flags: Flags, { mirrorBudgetMs }: Settings, stats: Stats) {
+    this.#link = link;
+    this.#flags = flags;
+    this.#budget = mirrorBudgetMs;
+    this.#stats = stats;
+    this.#retry = setInterval(() => this.drainLagging(), SECOND).unref();
+  }
+
+  /** Never throws: the write is committed. Resolves at once, or within the budget where it is awaited. */
+  async afterCommit(tenant: string): Promise<void> {
+    const { mirrored, awaitsMirror } = STAGES[this.#flags.get(tenant).stage];
+    if (!mirrored) return;
+    const lane = this.#lane(tenant);
+    lane.written += 1;
+    if (awaitsMirror) return this.#awaitDrain(lane, lane.written);
+    // Nobody waits for it now; after a flip the tenant is read from the source until it is there.
+    lane.overdue = lane.written;
+    this.#scheduleTurn(tenant, lane);
+  }
+
+  /** Was a write of this node told to its caller before it was on the target, and is it still not there? */
+  isLagging(tenant: string): boolean {
+    const lane = this.#lanes.get(tenant);
+    return lane !== undefined && lane.mirrored < lane.overdue;
+  }
+
+  /** Called every second, and when a tenant's reads may just have moved. */
+  drainLagging(): void {
+    for (const [tenant, lane] of this.#lanes) {
+      const isAwaited = STAGES[this.#flags.get(tenant).stage].awaitsMirror;
+      if (isAwaited && lane.mirrored < lane.overdue) lane.drain.request().catch(() => {}); // counted where it failed
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#retry);
+    for (const { turn } of this.#lanes.values()) if (turn !== null) clearTimeout(turn);
+  }
+
+  async #awaitDrain(lane: Lane, write: number): Promise<void> {
+    const wasLagging = lane.mirrored < lane.overdue;
+    const drained = lane.drain.request().then(
+      () => true,
+      () => false,
+    );
+    if (wasLagging) {
+      // The target is in trouble already: no further write pays for it.
+      lane.overdue = write;
+      return;
+    }
+    this.#stats.mirror.awaited += 1;
+    const waiting = new AbortController();
+    const isMirrored = await Promise.race([
+      drained,
+      sleep(this.#budget, false, { signal: waiting.signal }).catch(() => false),
+    ]);
+    waiting.abort();
+    if (isMirrored) return;
+    this.#stats.mirror.overBudget += 1;
+    lane.overdue = Math.max(lane.overdue, write);
+  }
+
+  #scheduleTurn(tenant: string, lane: Lane): void {
+    if (lane.turn !== null) return;
+    const pause = Math.max(0, lane.lastTurn + TURN_EVERY - performance.now());
+    lane.turn = setTimeout(() => {
+      lane.turn = null;
+      lane.lastTurn = performance.now();
+      void this.#takeTurn(tenant, lane);
+    }, pause).unref();
+  }
+
+  async #takeTurn(tenant: string, lane: Lane): Promise<void> {
+    const upTo = lane.written;
+    try {
+      const { kind } = await this.#link.use(({ mirror }) => mirror.mirrorTenant(tenant, TURN_EVERY));
+      if (kind === 'behind') this.#scheduleTurn(tenant, lane);
+      // `busy`: another process is at it, or was within the last second.
+      lane.failed = Math.max(lane.failed, upTo);
+    } catch {
+      this.#countFailure(lane, upTo);
+    }
+  }
+
+  async #drain(tenant: string, lane: Lane): Promise<void> {
+    const upTo = lane.written;
+    try {
+      await this.#link.use(({ mirror }) => mirror.drain(tenant));
+      lane.mirrored = upTo;
+      lane.failed = Math.max(lane.failed, upTo);
+    } catch (error) {
+      this.#countFailure(lane, upTo);
+      throw error;
+    }
+  }
+
+  /** Each write counts once, however often its mirror is tried again. */
+  #countFailure(lane: Lane, upTo: number): void {
+    this.#stats['aurora.write.fail'] += Math.max(0, upTo - lane.failed);
+    lane.failed = Math.max(lane.failed, upTo);
+  }
+
+  #lane(tenant: string): Lane {
+    const known = this.#lanes.get(tenant);
+    if (known !== undefined) return known;
+    const lane: Lane = {
+      written: 0,
+      mirrored: 0,
+      overdue: 0,
+      failed: 0,
+      lastTurn: Number.NEGATIVE_INFINITY,
+      turn: null,
+      drain: new Coalesced(() => this.#drain(tenant, lane)),
+    };
+    this.#lanes.set(tenant, lane);
+    return lane;
+  }
+}

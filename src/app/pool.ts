@@ -1,0 +1,135 @@
+/**
+ * The application's own connections to one side, apart from those of mirror and flags: whatever the
+ * target does to those, a request never waits behind them.
+ */
+import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
+
+import type { Milliseconds } from '../domain/duration.ts';
+import type { Side } from '../domain/stage.ts';
+import { DeadlineError } from './errors.ts';
+import { ConnectionHandle, type ReadFunction } from './handle.ts';
+
+export interface PoolOptions {
+  readonly side: Side;
+  readonly url: string;
+  readonly schema: string;
+  readonly connections: number;
+  /** The server refuses writes in these sessions. */
+  readonly readOnly: boolean;
+  readonly connectMs: Milliseconds;
+}
+
+interface Attempt {
+  isLate: boolean;
+  connection: PoolConnection | null;
+}
+
+export class ApplicationPool {
+  readonly #side: Side;
+  readonly #pool: Pool;
+  readonly #setup: readonly string[];
+  readonly #prepared = new WeakSet<object>();
+
+  constructor(options: PoolOptions) {
+    const uri = new URL(options.url);
+    uri.pathname = `/${encodeURIComponent(options.schema)}`;
+    this.#side = options.side;
+    // One zone on both sides, or a TIMESTAMP reads differently.
+    this.#setup = [
+      "SET SESSION time_zone = '+00:00'",
+      ...(options.readOnly ? ['SET SESSION TRANSACTION READ ONLY'] : []),
+    ];
+    this.#pool = createPool({
+      uri: uri.toString(),
+      connectionLimit: options.connections,
+      connectTimeout: options.connectMs,
+      charset: 'utf8mb4',
+      timezone: 'Z',
+      dateStrings: true,
+      supportBigNumbers: true,
+      bigNumberStrings: true,
+      multipleStatements: false,
+      flags: ['-LOCAL_FILES'],
+      enableKeepAlive: true,
+    });
+  }
+
+  async acquire(): Promise<PoolConnection> {
+    const connection = await this.#pool.getConnection();
+    if (this.#prepared.has(connection.connection)) return connection;
+    try {
+      for (const statement of this.#setup) await connection.query(statement);
+      this.#prepared.add(connection.connection);
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * One read. On the target a failed statement fails it even where the function swallowed the error: the
+   * source gets to answer instead.
+   *
+   * @throws SideFault when a statement or the connection of the target failed; everything else as it came
+   * @throws DeadlineError after `deadline`; the connection is destroyed
+   */
+  read<T>(fn: ReadFunction<T>, deadline: Milliseconds | null = null): Promise<T> {
+    const attempt: Attempt = { isLate: false, connection: null };
+    const answer = this.#attempt(fn, attempt);
+    if (deadline === null) return answer;
+    let timer: NodeJS.Timeout | undefined;
+    // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
+    const silence = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        attempt.isLate = true;
+        attempt.connection?.destroy();
+        reject(new DeadlineError(`${this.#side}: no answer within ${deadline} ms`));
+      }, deadline);
+    });
+    return Promise.race([answer, silence]).finally(() => clearTimeout(timer));
+  }
+
+  async #attempt<T>(fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
+    const connection = await this.acquire().catch((error: unknown) => {
+      throw this.#fault(error);
+    });
+    if (attempt.isLate) {
+      connection.release();
+      throw new DeadlineError(`${this.#side}: no connection in time`);
+    }
+    attempt.connection = connection;
+    const handle = new ConnectionHandle(connection);
+    try {
+      const value = await fn(handle);
+      if (handle.fault !== null && this.#side === 'target') throw handle.fault;
+      return value;
+    } catch (error) {
+      throw handle.fault === null ? error : this.#fault(error, handle.fault);
+    } finally {
+      attempt.connection = null;
+      handle.close();
+      if (isFatal(handle.fault)) connection.destroy();
+      else if (!attempt.isLate) connection.release();
+    }
+  }
+
+  #fault(error: unknown, statement: unknown = error): unknown {
+    return this.#side === 'target' ? new SideFault(statement) : error;
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.end();
+  }
+}
+
+/** Did the driver give the connection up with this error? */
+export const isFatal = (error: unknown): boolean => (error as { fatal?: boolean } | null)?.fatal === true;
+
+/** A statement or the connection of the target failed; `cause` is the driver's error. */
+export class SideFault extends Error {
+  override readonly name = 'SideFault';
+  constructor(cause: unknown) {
+    super('target: a read failed', { cause });
+  }
+}

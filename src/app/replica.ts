@@ -1,0 +1,75 @@
+/**
+ * The connections by which this node mirrors and compares: its own, on both sides, with short bounds, so that
+ * neither a request nor a flag ever waits behind them.
+ */
+import { Guard } from './guard.ts';
+import type { Settings } from './options.ts';
+import { Database } from '../db/database.ts';
+import { Mirror } from '../db/mirror.ts';
+import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+
+const CONNECTIONS = 4;
+const QUEUE = 100;
+/** A table that was altered must not be copied by its former columns for longer. */
+const RELOAD_EVERY: Milliseconds = 5 * SECOND;
+
+export interface Replica {
+  readonly pair: Pair;
+  readonly tracked: Tracked;
+  readonly mirror: Mirror;
+}
+
+export class ReplicaLink {
+  readonly #pair: Pair;
+  readonly #guard = new Guard(CONNECTIONS, QUEUE);
+  #loaded: Promise<Replica> | null = null;
+  #staleAt: Milliseconds = 0;
+
+  constructor({ sourceUrl, targetUrl, schema, control }: Settings) {
+    const bounds = { connections: CONNECTIONS, deadline: 4 * SECOND, lockWait: 3 * SECOND };
+    this.#pair = {
+      source: new Database({ side: 'source', url: sourceUrl, ...bounds }),
+      target: new Database({ side: 'target', url: targetUrl, ...bounds }),
+      control,
+      sourceSchema: schema.source,
+      targetSchema: schema.target,
+    };
+  }
+
+  /** @throws at once while the target keeps failing, or too much waits already */
+  use<T>(use: (replica: Replica) => Promise<T>): Promise<T> {
+    return this.#guard.execute(async () => use(await this.#load()));
+  }
+
+  /** After a change of stages, and so perhaps of the plan: the next use reads the tracked tables again. */
+  forget(): void {
+    this.#staleAt = 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#pair.source.close(), this.#pair.target.close()]);
+  }
+
+  async #load(): Promise<Replica> {
+    const before = this.#loaded;
+    if (before !== null && performance.now() < this.#staleAt) return before;
+    this.#staleAt = performance.now() + RELOAD_EVERY;
+    const loading = this.#read(before);
+    this.#loaded = loading;
+    try {
+      return await loading;
+    } catch (error) {
+      if (this.#loaded === loading) this.#loaded = null;
+      throw error;
+    }
+  }
+
+  async #read(before: Promise<Replica> | null): Promise<Replica> {
+    const tracked = await loadTracked(this.#pair);
+    // The mirror stays: it remembers where each tenant's journal begins.
+    const mirror = (await before?.catch(() => null))?.mirror ?? new Mirror(this.#pair, tracked);
+    mirror.retrack(tracked);
+    return { pair: this.#pair, tracked, mirror };
+  }
+}
