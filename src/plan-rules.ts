@@ -2,7 +2,7 @@
  * Rules of a plan that look at several places of the file. They read the raw values, so that they speak up
  * beside the complaints about the shape, and leave alone what the shape already complains about.
  */
-import { nearest, oneOf } from './nearest.ts';
+import { nearest, oneOf } from './domain/nearest.ts';
 import { SHARED, UNRESOLVED } from './domain/stage.ts';
 
 export interface Finding {

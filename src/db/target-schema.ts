@@ -191,7 +191,7 @@ function unknownWords(name: string, sql: string, collations: ReadonlySet<string>
     problem: 'is a collation that the target does not have',
     remedy: 'change the collation on the source, or create this table on the target by hand',
   }));
-  const strange = /WITH SYSTEM VERSIONING|PERIOD FOR|WITHOUT OVERLAPS/.exec(bare);
+  const strange = /PERIOD FOR|WITHOUT OVERLAPS/.exec(bare);
   if (strange === null) return problems;
   const problem = 'is something that the target does not have';
   const remedy = 'create this table on the target by hand';

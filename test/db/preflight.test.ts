@@ -1,88 +1,30 @@
 /** Preflight on two real servers: everything in the way, at once, with the way out; and nothing when all is well. */
-import { randomBytes } from 'node:crypto';
-import { createConnection } from 'mysql2/promise';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-import { Database } from '../../src/db/database.ts';
-import { preflight } from '../../src/db/preflight.ts';
-import { hasOnSchema, parseGrants } from '../../src/db/preflight/grants.ts';
-import { formatProblem, type Problem } from '../../src/domain/errors.ts';
-import type { Plan } from '../../src/domain/plan.ts';
-import { parsePlan } from '../../src/plan.ts';
-import { stackInfo } from '../support/stack.ts';
-
-const SUFFIX = randomBytes(4).toString('hex');
-const SCHEMA = `preflight_${SUFFIX}`;
-const CONTROL = `preflight_control_${SUFFIX}`;
-const PASSWORD = 'hunter2';
-const user = (name: string): string => `${name}_${SUFFIX}`;
-
-let source: Database;
-let target: Database;
-
-async function asRoot(url: string, statements: readonly string[]): Promise<void> {
-  const connection = await createConnection(url);
-  try {
-    for (const statement of statements) await connection.query(statement);
-  } finally {
-    await connection.end();
-  }
-}
-
-const onSource = (...statements: string[]): Promise<void> => asRoot(stackInfo().sourceRootUrl, statements);
-const onTarget = (...statements: string[]): Promise<void> => asRoot(stackInfo().targetRootUrl, statements);
-const onBoth = async (...statements: string[]): Promise<void> => {
-  await onSource(...statements);
-  await onTarget(...statements);
-};
-
-const plan = (tables: string, tenants = 'acme, globex', schema = SCHEMA): Plan =>
-  parsePlan(
-    `name: t
-source: { urlEnv: SOURCE, schema: ${schema} }
-target: { urlEnv: TARGET, schema: ${schema} }
-control: { schema: ${CONTROL} }
-tables: ${tables}
-waves: [{ name: first, tenants: [${tenants}] }]`,
-    'plan.yaml',
-  );
-
-const look = (wanted: Plan): Promise<Problem[]> => preflight(wanted, { source, target });
-const brief = (problems: readonly Problem[]): string[] =>
-  problems.map(({ field, value, problem }) => `${field} | ${value} | ${problem}`);
-const remedies = (problems: readonly Problem[]): string[] => problems.map(({ remedy }) => remedy);
-
-const CUSTOMERS =
-  'customers (id BIGINT PRIMARY KEY, tenant_id VARCHAR(40) COLLATE utf8mb4_0900_ai_ci NOT NULL, name TEXT, KEY (tenant_id))';
-const MESSAGES =
-  'messages (id BIGINT PRIMARY KEY, tenant_id VARCHAR(40) NOT NULL, created_at DATETIME NOT NULL, KEY by_time (tenant_id, created_at))';
-const DELIVERIES = 'deliveries (id BIGINT PRIMARY KEY, message_id BIGINT NOT NULL, KEY (message_id))';
-const COUNTRIES = "countries (code CHAR(2) PRIMARY KEY, state ENUM('on','off') NOT NULL)";
-const create = (table: string): string => `CREATE TABLE ${SCHEMA}.${table}`;
-
-const WHOLE = `
-  customers: { tenant: { column: tenant_id } }
-  messages: { tenant: { column: tenant_id }, time: created_at }
-  deliveries: { tenant: { parent: messages, column: message_id } }
-  countries: { tenant: shared }`;
-
-const one = (table: string, rest = ''): string => `{ ${table}: { tenant: { column: tenant_id }${rest} } }`;
-
-beforeAll(() => {
-  const { sourceUrl, targetUrl } = stackInfo();
-  source = new Database({ side: 'source', url: sourceUrl });
-  target = new Database({ side: 'target', url: targetUrl });
-});
-
-beforeEach(async () => {
-  await onBoth(`DROP DATABASE IF EXISTS ${SCHEMA}`, `CREATE DATABASE ${SCHEMA} CHARACTER SET utf8mb4`);
-});
-
-afterAll(async () => {
-  await Promise.all([source.close(), target.close()]);
-  await onBoth(`DROP DATABASE IF EXISTS ${SCHEMA}`);
-  await onSource(`DROP USER IF EXISTS ${user('few')}`, `DROP USER IF EXISTS ${user('enough')}`);
-});
+import { readTables } from '../../src/db/catalog.ts';
+import type { Database } from '../../src/db/database.ts';
+import { distinctIdsOneByOne } from '../../src/db/preflight/tenant-checks.ts';
+import { formatProblem } from '../../src/domain/errors.ts';
+import {
+  SCHEMA,
+  CONTROL,
+  source,
+  target,
+  onSource,
+  onTarget,
+  onBoth,
+  plan,
+  look,
+  brief,
+  remedies,
+  CUSTOMERS,
+  MESSAGES,
+  DELIVERIES,
+  COUNTRIES,
+  create,
+  WHOLE,
+  one,
+} from './preflight-lab.ts';
 
 describe('a good pair of databases', () => {
   test('has no problem', async () => {
@@ -170,7 +112,10 @@ describe('source tables', () => {
       create('f (tenant_id INT NOT NULL, id INT, PRIMARY KEY (tenant_id, id))'),
       create('g (id INT PRIMARY KEY, tenantid INT)'),
     );
-    const tables = [...'abcdefg'].map((name) => `${name}: { tenant: { column: tenant_id } }`).join(', ');
+    const tables = 'abcdefg'
+      .split('')
+      .map((name) => `${name}: { tenant: { column: tenant_id } }`)
+      .join(', ');
 
     const problems = (await look(plan(`{ ${tables} }`))).filter(({ field }) => field.startsWith('tables.'));
 
@@ -328,6 +273,21 @@ describe('tenant ids', () => {
     ]);
   });
 
+  test('are found one by one as they are all at once', async () => {
+    await onSource(
+      create(
+        't (id INT PRIMARY KEY, tenant_id VARCHAR(40) COLLATE utf8mb4_general_ci NOT NULL, KEY (tenant_id))',
+      ),
+      `INSERT INTO ${SCHEMA}.t VALUES (1, 'globex'), (2, 'acme'), (3, 'ACME'), (4, 'acme '), (5, ''), (6, 'globex')`,
+    );
+    const [table] = await readTables(source, SCHEMA, ['t']);
+    const column = table!.columns.find(({ name }) => name === 'tenant_id')!;
+
+    const ids = await distinctIdsOneByOne({ db: source }, { table: table!, column });
+
+    expect(ids.toSorted()).toEqual(['', 'ACME', 'acme', 'acme ', 'globex']);
+  });
+
   test('of the plan must be able to stand in the column', async () => {
     await onBoth(
       create('a (id INT PRIMARY KEY, tenant_id INT NOT NULL, KEY (tenant_id))'),
@@ -414,95 +374,5 @@ describe('the target', () => {
       "target.customers | stamp | is a trigger: what the source's trigger did would be done again",
       'target.schema | nightly | is an event that runs on the target',
     ]);
-  });
-});
-
-describe('servers', () => {
-  test('that cannot be reached are named with host and port, both at once, and without the password', async () => {
-    const lost = (side: 'source' | 'target', port: number) =>
-      new Database({ side, url: `mysql://someone:${PASSWORD}@127.0.0.1:${port}` });
-    const [a, b] = [lost('source', 1), lost('target', 2)];
-
-    const problems = await preflight(plan(WHOLE), { source: a, target: b });
-    await Promise.all([a.close(), b.close()]);
-
-    expect(brief(problems).toSorted()).toEqual([
-      'source | 127.0.0.1:1 | cannot be used: source: cannot be reached (ECONNREFUSED); is the server up?',
-      'target | 127.0.0.1:2 | cannot be used: target: cannot be reached (ECONNREFUSED); is the server up?',
-    ]);
-    expect(JSON.stringify(problems)).not.toContain(PASSWORD);
-  });
-
-  test('that refuse the user do not hide what is wrong on the other side', async () => {
-    await onSource(create('keyless (id INT)'));
-    const wrong = new URL(stackInfo().targetUrl);
-    wrong.password = PASSWORD;
-    const refused = new Database({ side: 'target', url: wrong.href });
-
-    const problems = await preflight(plan('{ keyless: { tenant: shared } }'), { source, target: refused });
-    await refused.close();
-
-    expect(problems.map(({ field }) => field)).toEqual(['target', 'tables.keyless']);
-    expect(problems[0]!.problem).toContain('Access denied');
-    expect(JSON.stringify(problems)).not.toContain(PASSWORD);
-  });
-
-  test('that are one and the same are noticed', async () => {
-    await onBoth(create(CUSTOMERS));
-    const same = new Database({ side: 'target', url: stackInfo().sourceUrl });
-
-    const problems = await preflight(plan(one('customers')), { source, target: same });
-    await same.close();
-
-    expect(brief(problems)).toEqual([
-      `target | ${same.address} | is the same server and schema as the source`,
-    ]);
-  });
-
-  test('tell which grants are missing, and are content with exactly those', async () => {
-    await onBoth(create(CUSTOMERS));
-    const account = `'${user('few')}'@'%'`;
-    await onSource(
-      `CREATE USER ${account} IDENTIFIED BY '${PASSWORD}'`,
-      `GRANT SELECT ON \`${SCHEMA}\`.\`customers\` TO ${account}`,
-    );
-    const url = new URL(stackInfo().sourceUrl);
-    [url.username, url.password] = [user('few'), PASSWORD];
-    const few = new Database({ side: 'source', url: url.href });
-
-    const problems = await preflight(plan(one('customers')), { source: few, target });
-    const grants = remedies(problems).filter((remedy) => remedy.startsWith('GRANT'));
-    await onSource(...grants, `GRANT SUPER ON *.* TO ${account}`);
-    await few.close();
-    const enough = new Database({ side: 'source', url: url.href });
-    const after = await preflight(plan(one('customers')), { source: enough, target });
-    await enough.close();
-
-    expect(brief(problems)).toEqual([
-      'source.log_bin_trust_function_creators | OFF | lets only a user with SUPER create triggers while the binary log is on',
-      `source.urlEnv | ${account} | lacks TRIGGER on ${SCHEMA}`,
-      `source.urlEnv | ${account} | lacks SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX on ${CONTROL}`,
-      `source.urlEnv | ${account} | lacks PROCESS, XA_RECOVER_ADMIN on the server`,
-    ]);
-    expect(after.map(formatProblem)).toEqual([]);
-  });
-});
-
-describe('grants', () => {
-  // prettier-ignore
-  test.each([
-    ['on everything', ["GRANT ALL PRIVILEGES ON *.* TO `a`@`%`"], true],
-    ['on the schema', ["GRANT SELECT, TRIGGER ON `shop`.* TO `a`@`%`"], true],
-    ['on a pattern', ["GRANT SELECT ON `sh%`.* TO `a`@`%`"], true],
-    ['on a schema with an escaped underscore', ["GRANT SELECT ON `sh\\_p`.* TO `a`@`%`"], false],
-    ['on every table', ["GRANT SELECT ON `shop`.`a` TO `a`@`%`", "GRANT SELECT ON `shop`.`b` TO `a`@`%`"], true],
-    ['on one table', ["GRANT SELECT ON `shop`.`a` TO `a`@`%`"], false],
-    ['on a column', ["GRANT SELECT (`x`, `y`), INSERT (`x`) ON `shop`.`a` TO `a`@`%`", "GRANT SELECT (`x`) ON `shop`.`b` TO `a`@`%`"], false],
-    ['on everything but this schema', ["GRANT SELECT ON *.* TO `a`@`%`", "REVOKE SELECT ON `shop`.* FROM `a`@`%`"], false],
-    ['on another schema', ["GRANT SELECT ON `shopping`.* TO `a`@`%`"], false],
-    ['of a role that is not in force', ["GRANT USAGE ON *.* TO `a`@`%`", "GRANT `reader`@`%` TO `a`@`%`"], false],
-    ['in the quotes of MariaDB', ["GRANT SELECT ON `shop`.* TO 'a'@'%' IDENTIFIED BY PASSWORD '*AB'"], true],
-  ])('%s are read', (_, lines, expected) => {
-    expect(hasOnSchema(parseGrants(lines), 'SELECT', 'shop', ['a', 'b'])).toBe(expected);
   });
 });

@@ -1,7 +1,7 @@
 /** The source's tables: can they be captured, copied and compared? */
 import type { Problem } from '../../domain/errors.ts';
 import type { TablePlan } from '../../domain/plan.ts';
-import { nearest } from '../../nearest.ts';
+import { nearest } from '../../domain/nearest.ts';
 import type { Column, Index, Table } from '../catalog.ts';
 import { kindOf } from '../kinds.ts';
 import { ident, qualified } from '../sql.ts';

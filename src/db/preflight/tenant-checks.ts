@@ -184,7 +184,11 @@ async function tenantsIn(source: Found, holder: Holder): Promise<Listed> {
   }
 }
 
-async function distinctIds(source: Found, { table, column }: Holder, where = ''): Promise<string[]> {
+async function distinctIds(
+  source: Pick<Found, 'db'>,
+  { table, column }: Holder,
+  where = '',
+): Promise<string[]> {
   const bytes = tenantBytes(column, ident(column.name));
   const rows = await source.db.raw(
     `SELECT DISTINCT ${bytes} FROM ${qualified(table.schema, table.name)} ${where}`,
@@ -196,7 +200,7 @@ async function distinctIds(source: Found, { table, column }: Holder, where = '')
  * For tables that take longer than one statement may: the index is skipped through from id to id, then each
  * id's own rows are read.
  */
-async function distinctIdsOneByOne(source: Found, holder: Holder): Promise<string[]> {
+export async function distinctIdsOneByOne(source: Pick<Found, 'db'>, holder: Holder): Promise<string[]> {
   const { table, column } = holder;
   const bytes = tenantBytes(column, 'd.id');
   const skipped = `SELECT DISTINCT ${ident(column.name)} AS id FROM ${qualified(table.schema, table.name)}`;
