@@ -6,8 +6,10 @@
  * definitions are created under a sql_mode that turns no value into an error. A cascading foreign key
  * fires no trigger on the child, so the parent journals the children before they go.
  */
+import { createHash } from 'node:crypto';
+
 import { UNRESOLVED } from '../domain/stage.ts';
-import type { ForeignKey, Table } from './catalog.ts';
+import type { Column, ForeignKey, Table } from './catalog.ts';
 import { columnOf } from './catalog.ts';
 import { keyOfColumns, keySql } from './keys.ts';
 import { ident, qualified, tenantLiteral } from './sql.ts';
@@ -56,12 +58,25 @@ function rowTriggers(input: CaptureInput, tracked: TrackedTable): Trigger[] {
   });
   const now = journalRow(input.control, tracked, 'NEW');
   const before = journalRow(input.control, tracked, 'OLD');
-  const moved = `NOT (${keySql(table, 'OLD')} <=> ${keySql(table, 'NEW')} AND ${ownerBytes(tracked, 'OLD')} <=> ${ownerBytes(tracked, 'NEW')})`;
+  const decisive = [...table.primary, ...referenced(input, tracked)];
+  const moved = `NOT (${keyOfColumns(decisive, 'OLD')} <=> ${keyOfColumns(decisive, 'NEW')} AND ${ownerBytes(tracked, 'OLD')} <=> ${ownerBytes(tracked, 'NEW')})`;
   return [
-    on('INSERT', `BEGIN ${now} END`),
-    on('UPDATE', `BEGIN ${now} IF ${moved} THEN ${before} ${journalChildren(input, tracked)}END IF; END`),
-    on('DELETE', `BEGIN ${before} END`),
+    on('INSERT', `BEGIN ${now} ${journalChildren(input, tracked, ['NEW'])}END`),
+    on(
+      'UPDATE',
+      `BEGIN ${now} IF ${moved} THEN ${before} ${journalChildren(input, tracked, ['OLD', 'NEW'])}END IF; END`,
+    ),
+    on('DELETE', `BEGIN ${before} ${journalChildren(input, tracked, ['OLD'])}END`),
   ];
+}
+
+/** Columns outside the key by which children find this parent; one that is NULL is found by no child. */
+function referenced(input: CaptureInput, { table }: TrackedTable): Column[] {
+  const names = input.tables.flatMap(({ chain }) =>
+    chain.filter((link) => link.parent.name === table.name).map((link) => link.references),
+  );
+  const key = new Set(table.primary.map((column) => column.name));
+  return [...new Set(names)].filter((name) => !key.has(name)).map((name) => columnOf(table, name));
 }
 
 /** Whatever decides the owner in the row itself: its tenant column, or the column that leads to its parent. */
@@ -101,8 +116,15 @@ interface Hop {
   }[];
 }
 
-/** A parent that changes its tenant or key takes its children along: they are journaled under both. */
-function journalChildren(input: CaptureInput, parent: TrackedTable): string {
+/**
+ * A parent that changes its tenant or key takes its children along: they are journaled under both. One that
+ * goes leaves them to nobody, one that comes may find some, written before it or left by another.
+ */
+function journalChildren(
+  input: CaptureInput,
+  parent: TrackedTable,
+  images: readonly ('OLD' | 'NEW')[],
+): string {
   return input.tables
     .flatMap((child): Hop[] => {
       const depth = child.chain.findIndex((link) => link.parent.name === parent.table.name);
@@ -113,10 +135,7 @@ function journalChildren(input: CaptureInput, parent: TrackedTable): string {
       }));
       return [{ child, path }];
     })
-    .flatMap((hop) => [
-      journalReached(input.control, parent, hop, 'OLD'),
-      journalReached(input.control, parent, hop, 'NEW'),
-    ])
+    .flatMap((hop) => images.map((row) => journalReached(input.control, parent, hop, row)))
     .join('');
 }
 
@@ -169,27 +188,50 @@ const CHANGES_ROWS: Readonly<Record<Action, ReadonlySet<string>>> = {
   onUpdate: new Set(['CASCADE', 'SET NULL']),
 };
 
+interface CascadeTrigger {
+  readonly action: Action;
+  readonly timing: Trigger['timing'];
+  readonly event: Trigger['event'];
+  readonly row: 'OLD' | 'NEW';
+}
+
+/** Children are found by what they refer to before; one whose own key follows has its new key only after. */
+const CASCADES: Readonly<Record<string, CascadeTrigger>> = {
+  delete: { action: 'onDelete', timing: 'BEFORE', event: 'DELETE', row: 'OLD' },
+  update: { action: 'onUpdate', timing: 'BEFORE', event: 'UPDATE', row: 'OLD' },
+  updated: { action: 'onUpdate', timing: 'AFTER', event: 'UPDATE', row: 'NEW' },
+};
+
 /** Triggers on every table from which a foreign key's action reaches a tracked table, over any number of levels. */
 function cascadeTriggers(input: CaptureInput): Trigger[] {
   const parents = [...new Set(input.foreignKeys.map((key) => key.parent))].sort();
   return parents.flatMap((parent) =>
-    (['onDelete', 'onUpdate'] as const).flatMap((action): Trigger[] => {
+    Object.entries(CASCADES).flatMap(([name, { action, timing, event, row }]): Trigger[] => {
       const hops = cascadeHops(input, parent, action, new Set([parent]));
       if (hops.length === 0) return [];
-      const event = action === 'onDelete' ? 'DELETE' : 'UPDATE';
       const tracked = input.tables.find(({ table }) => table.name === parent) ?? null;
-      const body = hops.map((hop) => journalReached(input.control, tracked, hop, 'OLD')).join('');
+      const body = hops.map((hop) => journalReached(input.control, tracked, hop, row)).join('');
       return [
         {
-          name: `${TRIGGER_PREFIX}cascade_${event.toLowerCase()}_${parent}`.slice(0, 64),
+          name: cascadeName(name, parent),
           table: parent,
-          timing: 'BEFORE',
+          timing,
           event,
           body: `BEGIN ${event === 'UPDATE' ? whenReferencedChanges(input, parent, body) : body}END`,
         },
       ];
     }),
   );
+}
+
+const NAME_MAX = 64;
+
+/** A long table name is cut, and told from its like by a hash. */
+function cascadeName(name: string, parent: string): string {
+  const whole = `${TRIGGER_PREFIX}cascade_${name}_${parent}`;
+  if (whole.length <= NAME_MAX) return whole;
+  const hash = createHash('sha256').update(parent).digest('hex').slice(0, 8);
+  return `${whole.slice(0, NAME_MAX - 9)}_${hash}`;
 }
 
 /** An update that leaves the referenced columns alone cascades to nobody. */

@@ -1,0 +1,70 @@
+/**
+ * A Database whose sessions can be interrupted at a step of the protocol, and whose tenant lock can be
+ * taken out. Everything else is the product's own code.
+ */
+import { Database, type DatabaseOptions, type Session } from '../../../src/db/database.ts';
+
+/** Steps between the lock and the journal delete, in the order of `converge`. */
+// prettier-ignore
+const STEPS = {
+  'lock':           ['target', /tenant_lock`.*FOR (UPDATE|SHARE)/],
+  'journal-read':   ['source', /^SELECT id, table_id, row_key FROM .*`journal`/],
+  'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
+  'holders-read':   ['target', /^SELECT DISTINCT/],
+  'delete':         ['target', /^DELETE .* FROM/],
+  'insert':         ['target', /^INSERT INTO .* VALUES \(/],
+  'turn':           ['target', /mirror_turn`.*ON DUPLICATE/],
+  'commit-source':  ['source', /^COMMIT$/],
+  'commit-target':  ['target', /^COMMIT$/],
+  'journal-delete': ['source', /^DELETE .*`journal` FROM/],
+} as const satisfies Record<string, readonly ['source' | 'target', RegExp]>;
+
+export type Step = keyof typeof STEPS;
+export const STEP_NAMES = Object.keys(STEPS) as Step[];
+
+export const isStep = (step: Step, side: 'source' | 'target', sql: string): boolean =>
+  STEPS[step][0] === side && STEPS[step][1].test(sql);
+
+export interface Interference {
+  /** Drops the locking clause of every statement on `tenant_lock`. */
+  readonly withoutLock: boolean;
+  /** Called before a statement is sent, and again right after it was sent, before its answer. */
+  readonly at: (moment: 'before' | 'sent', side: 'source' | 'target', sql: string) => void;
+}
+
+type Send = (sql: string, ...rest: unknown[]) => Promise<unknown>;
+const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write']);
+
+export class FaultyDatabase extends Database {
+  readonly #interference: Interference;
+
+  constructor(options: DatabaseOptions, interference: Interference) {
+    super(options);
+    this.#interference = interference;
+  }
+
+  override session<T>(use: (session: Session) => Promise<T>): Promise<T> {
+    return super.session((session) => use(this.#wrap(session)));
+  }
+
+  #wrap(session: Session): Session {
+    const { side } = this;
+    const { withoutLock, at } = this.#interference;
+    return new Proxy(session, {
+      get(target, name) {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        const method = value.bind(target) as Send;
+        if (!STATEMENTS.has(name)) return method;
+        return (sql: string, ...rest: unknown[]) => {
+          at('before', side, sql);
+          const text =
+            withoutLock && sql.includes('tenant_lock`') ? sql.replace(/ FOR (UPDATE|SHARE)$/, '') : sql;
+          const answer = method(text, ...rest);
+          at('sent', side, sql);
+          return answer;
+        };
+      },
+    });
+  }
+}
