@@ -13,7 +13,7 @@ import { storedColumns } from './catalog.ts';
 import { converge, keyLiteral, lockTenants } from './converge.ts';
 import type { Database, Session } from './database.ts';
 import { canonicalColumn, rowHash } from './digest.ts';
-import { keysJoin, keysTable } from './keys.ts';
+import { keysJoin, keySql, keysTable } from './keys.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -28,6 +28,8 @@ export interface Judged {
 }
 
 interface Side {
+  /** As the row spells it: the key that was asked for may only be equal by collation. */
+  readonly key: string;
   readonly hash: string;
   readonly tenant: string | null;
 }
@@ -52,7 +54,8 @@ export async function judgeKeys(
         const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
         if (missing.length > 0) return { missing };
         const absent = await unmirrored(pair, [...source.values()]);
-        const journaled = await journaledKeys(pair, tableId, keys);
+        const spelled = [...source.values(), ...onTarget.values()].map((side) => side.key);
+        const journaled = await journaledKeys(pair, tableId, [...new Set([...keys, ...spelled])]);
         return compare(pair, target, tracked, { tableId, keys, source, onTarget, absent, journaled });
       },
     );
@@ -81,10 +84,13 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
     const image = input.source.get(position);
     const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
     const sourceHash = owned ? image.hash : null;
-    const targetHash = input.onTarget.get(position)?.hash ?? null;
+    const onTarget = input.onTarget.get(position);
+    const targetHash = onTarget?.hash ?? null;
+    const spellings = [key, image?.key ?? key, onTarget?.key ?? key];
+    const journaled = spellings.some((spelling) => input.journaled.has(spelling));
     return {
       key,
-      verdict: judgeSuspect(sourceHash, targetHash, input.journaled.has(key)),
+      verdict: judgeSuspect(sourceHash, targetHash, journaled),
       sourceHash,
       targetHash,
       columns: [],
@@ -110,11 +116,14 @@ async function readSide(
 ): Promise<Map<number, Side>> {
   const { table } = side;
   const rows = await db.rows(
-    `SELECT k.n AS n, ${rowHash(table, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
+    `SELECT k.n AS n, ${keySql(table, 't')} AS row_key, ${rowHash(table, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
   );
   return new Map(
-    rows.map((row) => [Number(row['n']), { hash: row['hash']!, tenant: row['tenant'] ?? null }]),
+    rows.map((row) => [
+      Number(row['n']),
+      { key: row['row_key']!, hash: row['hash']!, tenant: row['tenant'] ?? null },
+    ]),
   );
 }
 
