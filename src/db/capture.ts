@@ -81,11 +81,12 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
       await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(input.schema, name)));
   }
   await passBarrier(pair.source);
+  const created = await incarnations(pair.source, input);
   for (const { id, table } of input.tables) {
     const hash = triggersHash(planned.filter((trigger) => trigger.table === table.name));
     await pair.source.run(
       `UPDATE ${qualified(pair.control, 'tracked_table')} SET triggers_hash = ?, created = ?, installed_at = NOW(6) WHERE id = ?`,
-      [hash, table.created, id],
+      [hash, created.get(table.name) ?? table.created, id],
     );
   }
 }
@@ -193,6 +194,31 @@ const triggersHash = (triggers: readonly Trigger[]): string =>
     .digest('hex');
 
 /**
+ * What changes when a table is truncated, rebuilt or swapped: its creation time, which outlives a TRUNCATE,
+ * and InnoDB's number of it, which does not. Partitions have numbers of their own; the highest says enough.
+ */
+async function incarnations(
+  source: Database,
+  { schema, tables }: CaptureInput,
+): Promise<Map<string, string>> {
+  const { flavour, version } = await source.server();
+  const view = flavour === 'mysql' && !version.startsWith('5.') ? 'INNODB_TABLES' : 'INNODB_SYS_TABLES';
+  const prefix = `${fileName(schema)}/`;
+  const rows = await source.rows(
+    `SELECT SUBSTRING_INDEX(SUBSTRING(NAME, ${prefix.length + 1}), '#', 1) AS name, MAX(TABLE_ID) AS id
+     FROM information_schema.${view} WHERE LEFT(NAME, ${prefix.length}) = ${literal(prefix)} GROUP BY 1`,
+  );
+  const ids = new Map(rows.map((row) => [row['name']!, row['id']!]));
+  return new Map(
+    tables.map(({ table }) => [table.name, `${table.created}#${ids.get(fileName(table.name)) ?? ''}`]),
+  );
+}
+
+/** A name as InnoDB spells it; exact for ASCII. */
+const fileName = (name: string): string =>
+  name.replaceAll(/[^A-Za-z0-9_]/g, (char) => `@${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/**
  * Compares what stands with what was installed. A trigger that is gone or altered, a table that was
  * swapped, truncated or rebuilt: writes may have passed without a journal row.
  *
@@ -218,10 +244,11 @@ export async function lostCapture(pair: Pair): Promise<{ table: string; why: str
       );
     }
   }
+  const created = await incarnations(pair.source, input);
   for (const row of installed) {
-    const table = input.tables.find((tracked) => tracked.table.name === row['name'])?.table;
-    if (table !== undefined && table.created !== row['created'] && !lost.has(table.name)) {
-      lost.set(table.name, `table ${table.name} was truncated, rebuilt or swapped`);
+    const name = row['name']!;
+    if (created.has(name) && created.get(name) !== row['created'] && !lost.has(name)) {
+      lost.set(name, `table ${name} was truncated, rebuilt or swapped`);
     }
   }
   return [...lost].map(([table, why]) => ({ table, why }));
