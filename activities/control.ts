@@ -6,8 +6,8 @@ import type { Evidence, GateVerdict, Waiver } from '../src/domain/gate.ts';
 import { allOpen, judgeGates } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
 import { PHASES } from '../src/domain/phase.ts';
-import type { TenantPlan } from '../src/domain/plan.ts';
-import { SHARED, UNRESOLVED, type Stage } from '../src/domain/stage.ts';
+import { forShared, type TenantPlan } from '../src/domain/plan.ts';
+import { UNRESOLVED, type Stage } from '../src/domain/stage.ts';
 import { admitTenants } from '../src/db/control.ts';
 import { readEvidence } from '../src/db/evidence.ts';
 import {
@@ -177,10 +177,6 @@ export async function judgeNow({ pair, tracked }: Deps, question: GateQuestion):
     stageBy: by?.['who'] ?? '',
   };
 }
-
-/** Nobody reads as `_shared`: it has no shadow samples and asks no operator. */
-export const forShared = (tenant: string, plan: TenantPlan): TenantPlan =>
-  tenant === SHARED ? { ...plan, approval: false, gates: { ...plan.gates, shadowSamples: 0 } } : plan;
 
 /** The first gate that is closed, as the reason of a wait. */
 export const closedGate = (verdicts: readonly GateVerdict[]): string | null => {

@@ -1,6 +1,5 @@
 /** From a plan to open connections: the databases, Redis and Temporal, as the environment gives them. */
-import { Connection, Client } from '@temporalio/client';
-import { loadClientConnectConfig } from '@temporalio/envconfig';
+import type { Client } from '@temporalio/client';
 import { Redis } from 'ioredis';
 
 import { publishStage } from './app/publish.ts';
@@ -14,8 +13,13 @@ import { resolveUrl } from './plan.ts';
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** @throws ConfigError naming the variable that is missing */
-export function openPair(plan: Plan, env: Environment = process.env, options: Partial<DatabaseOptions> = {}): Pair {
-  const database = (side: 'source' | 'target') => new Database({ side, url: resolveUrl(plan[side], env, side), ...options });
+export function openPair(
+  plan: Plan,
+  env: Environment = process.env,
+  options: Partial<DatabaseOptions> = {},
+): Pair {
+  const database = (side: 'source' | 'target') =>
+    new Database({ side, url: resolveUrl(plan[side], env, side), ...options });
   return {
     source: database('source'),
     target: database('target'),
@@ -25,16 +29,20 @@ export function openPair(plan: Plan, env: Environment = process.env, options: Pa
   };
 }
 
-export const closePair = async (pair: Pair): Promise<void> => void (await Promise.allSettled([pair.source.close(), pair.target.close()]));
+export const closePair = async (pair: Pair): Promise<void> =>
+  void (await Promise.allSettled([pair.source.close(), pair.target.close()]));
 
 export interface Publisher {
   /** Never fails and never waits long: the nodes' poll carries on without Redis. */
   readonly publish: (row: StageRow) => Promise<void>;
+  /** A process that lives for one command waits for its connection, or its words are lost. */
+  readonly ready: (timeoutMs: number) => Promise<boolean>;
   readonly close: () => void;
 }
 
 export function openPublisher(plan: Plan, env: Environment = process.env): Publisher {
-  if (plan.redis === null || (env[plan.redis.urlEnv] ?? '') === '') return { publish: () => Promise.resolve(), close: () => {} };
+  if (plan.redis === null || (env[plan.redis.urlEnv] ?? '') === '')
+    return { publish: () => Promise.resolve(), ready: () => Promise.resolve(false), close: () => {} };
   const redis = new Redis(env[plan.redis.urlEnv]!, {
     lazyConnect: false,
     enableOfflineQueue: false,
@@ -43,7 +51,22 @@ export function openPublisher(plan: Plan, env: Environment = process.env): Publi
     retryStrategy: (attempt) => Math.min(attempt * 200, 2_000),
   });
   redis.on('error', () => {});
-  return { publish: (row) => publishStage(redis, plan.control.schema, row), close: () => redis.disconnect() };
+  return {
+    publish: (row) => publishStage(redis, plan.control.schema, row),
+    ready: (timeoutMs) => isReady(redis, timeoutMs),
+    close: () => redis.disconnect(),
+  };
+}
+
+function isReady(redis: Redis, timeoutMs: number): Promise<boolean> {
+  if (redis.status === 'ready') return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), timeoutMs);
+    redis.once('ready', () => {
+      clearTimeout(timer);
+      resolve(true);
+    });
+  });
 }
 
 /** The tracked tables, read again after an install changed them. */
@@ -65,8 +88,12 @@ export interface Temporal {
   readonly close: () => Promise<void>;
 }
 
-/** Address, TLS and keys as the stock `temporal` CLI reads them. */
+/** Address, TLS and keys as the stock `temporal` CLI reads them. Loaded when asked for: half a second of modules. */
 export async function openTemporal(plan: Plan, timeoutMs = 3_000): Promise<Temporal> {
+  const [{ Connection, Client }, { loadClientConnectConfig }] = await Promise.all([
+    import('@temporalio/client'),
+    import('@temporalio/envconfig'),
+  ]);
   const { connectionOptions } = loadClientConnectConfig();
   const connection = await Connection.connect({ ...connectionOptions, connectTimeout: timeoutMs });
   return {

@@ -1,5 +1,6 @@
 /** The plan as the program sees it: parsed, every default filled in, every duration in milliseconds. */
 import type { Milliseconds } from './duration.ts';
+import { SHARED } from './stage.ts';
 
 export interface Endpoint {
   /** Environment variable that holds `mysql://user:password@host:port`; never the address itself. */
@@ -103,3 +104,7 @@ export const tenantPlan = (plan: Plan, tenant: string): TenantPlan => ({
   approval: waveOf(plan, tenant)?.approval ?? true,
   hasShared: plan.tables.some((table) => table.tenancy.kind === 'shared'),
 });
+
+/** Nobody reads as `_shared`: it has no shadow samples and asks no operator. */
+export const forShared = (tenant: string, plan: TenantPlan): TenantPlan =>
+  tenant === SHARED ? { ...plan, approval: false, gates: { ...plan.gates, shadowSamples: 0 } } : plan;
