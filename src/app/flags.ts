@@ -10,9 +10,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { readJournalAges } from './journal-ages.ts';
 import { ControlUnavailableError } from './errors.ts';
-import type { StageHint } from './hints.ts';
 import type { Settings } from './options.ts';
 import { Coalesced } from './coalesced.ts';
+import type { StageHint } from './publish.ts';
 import type { Stats } from './stats.ts';
 import type { Database } from '../db/database.ts';
 import { endLease, readStages, renewLease, type StageRow } from '../db/stages.ts';

@@ -4,34 +4,9 @@
  */
 import { Redis } from 'ioredis';
 
-import type { StageRow } from '../db/stages.ts';
+import { stageChannel, type StageHint } from './publish.ts';
 import { SECOND } from '../domain/duration.ts';
 import { isStage } from '../domain/stage.ts';
-
-export type StageHint = Pick<StageRow, 'tenant' | 'stage' | 'epoch' | 'version'>;
-
-const PUBLISH_MS = 250;
-
-export const stageChannel = (control: string): string => `switchback:${control}:stages`;
-
-/**
- * Called by whoever flips, after the commit.
- *
- * @returns false when Redis did not take it in time; nodes then follow at their next poll
- */
-export async function publishStage(redis: Redis | null, control: string, row: StageHint): Promise<boolean> {
-  if (redis === null) return false;
-  const { tenant, stage, epoch, version } = row;
-  let timer: NodeJS.Timeout | undefined;
-  const sent = redis
-    .publish(stageChannel(control), JSON.stringify({ tenant, stage, epoch, version }))
-    .then(() => true)
-    .catch(() => false); // Redis is down: the poll carries on
-  const silence = new Promise<boolean>((resolve) => {
-    timer = setTimeout(resolve, PUBLISH_MS, false);
-  });
-  return Promise.race([sent, silence]).finally(() => clearTimeout(timer));
-}
 
 /** @returns null when the text is no hint: another version's, or somebody else's. */
 export function parseHint(text: string): StageHint | null {

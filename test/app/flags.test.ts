@@ -32,7 +32,7 @@ it('follows a flip that was published in Redis within 250 ms', async () => {
   const published = publishStage(redis, fixture().pair.control, row);
   const took = await until(() => router.stage('hinted') === 'read-target', 'the node follows');
 
-  expect(await published).toBe(true);
+  await published;
   expect(took).toBeLessThan(250);
   // The hint made it read the table at once: only that raises what it acknowledges.
   await until(
@@ -93,14 +93,13 @@ it('follows a flip within 1.5 s by its poll while Redis is down, and starts with
   silent.on('error', () => {});
 
   const row = await flip('polled', 'read-target');
-  const [published, took] = await Promise.all([
+  const [, took] = await Promise.all([
     publishStage(silent, fixture().pair.control, row),
     until(() => router.stage('polled') === 'read-target', 'the node follows'),
   ]);
   silent.disconnect();
   await noRedis().redis.start();
 
-  expect(published).toBe(false);
   expect(took).toBeLessThan(1_500);
 });
 
