@@ -112,12 +112,12 @@ async function installTrigger(
   report: (line: string) => void,
 ): Promise<void> {
   await impatiently(pair, trigger.table, report, async (session) => {
-    await session.run("SET SESSION sql_mode = ''");
+    await session.run("SET @switchback_mode = @@SESSION.sql_mode, SESSION sql_mode = ''");
     try {
       await session.run(dropTriggerSql(schema, trigger.name));
       await session.run(createTriggerSql(schema, trigger));
     } finally {
-      await session.run("SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO'");
+      await session.run('SET SESSION sql_mode = @switchback_mode');
     }
   });
 }

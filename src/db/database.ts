@@ -41,7 +41,7 @@ const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SEC
 
 /** Strict, but every date that the source could hold is taken: zero, partial, invalid. */
 const SQL_MODE = {
-  source: 'NO_AUTO_VALUE_ON_ZERO',
+  source: 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO',
   target:
     'STRICT_TRANS_TABLES,STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION',
 } as const;
