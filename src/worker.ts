@@ -73,7 +73,7 @@ async function serve(options: WorkerOptions, activities: Groups, log: Log, stopp
       await serveOnce(options, activities, workflowBundle, log, stopping);
     } catch (error) {
       if (stopping.aborted) return;
-      log.warn({ ...errorFields(error), inMs: RETRY_MS }, 'Temporal cannot be reached; the mirror goes on, and it is tried again');
+      log.warn({ ...errorFields(error), inMs: RETRY_MS }, 'no work from Temporal: is it up? The mirror goes on, and it is tried again');
       await sleep(RETRY_MS, undefined, { signal: stopping }).catch(() => {});
     }
   }
@@ -100,7 +100,7 @@ async function serveOnce(options: WorkerOptions, activities: Groups, workflowBun
           taskQueue: taskQueue(plan.name, queue),
           activities: { ...activities[queue] },
           maxConcurrentActivityTaskExecutions: queue === 'data' ? (options.dataSlots ?? SLOTS.data) : SLOTS[queue],
-          ...(queue === 'control' ? { workflowBundle, maxCachedWorkflows: 500, dataConverter: { payloadConverterPath: CONVERTER } } : {}),
+          ...(queue === 'control' ? { workflowBundle, maxCachedWorkflows: 500 } : {}),
         }),
       ),
     );

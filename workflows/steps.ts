@@ -115,9 +115,12 @@ async function passGates(run: TenantRun): Promise<Outcome> {
       };
     }
     if (answer.open) return ADVANCE;
-    const closed = answer.verdicts.find((verdict) => !verdict.open && !verdict.waived);
-    state.mode = 'waiting';
-    state.reason = closed === undefined ? null : `${closed.gate}: ${closed.saw}; needs ${closed.needs}`;
+    // An operator's pause may just be on its way into the record: a look at the gates never overwrites it.
+    if (state.mode === 'running' || state.mode === 'waiting') {
+      const closed = answer.verdicts.find((verdict) => !verdict.open && !verdict.waived);
+      state.mode = 'waiting';
+      state.reason = closed === undefined ? null : `${closed.gate}: ${closed.saw}; needs ${closed.needs}`;
+    }
     run.show();
   }
 }

@@ -279,6 +279,8 @@ async function saveMode(
   command?: Command,
 ): Promise<void> {
   const { state } = run;
+  // Before the record says it: whoever reads the record and answers must not be refused.
+  Object.assign(state, { mode, reason });
   await orStop(run, async () => {
     await control(state.plan.name, `${event}: ${mode}`).saveMode({
       tenant: state.tenant,
@@ -292,7 +294,6 @@ async function saveMode(
       why: command?.reason ?? reason ?? event,
       requestId: command?.requestId ?? null,
     });
-    Object.assign(state, { mode, reason });
     run.show();
   });
 }

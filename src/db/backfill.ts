@@ -8,6 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import type { Limits } from '../domain/plan.ts';
 import { nextWindowRows } from '../domain/window.ts';
@@ -38,6 +39,8 @@ export interface CopySlice {
   readonly progress: (cursor: CopyCursor, why: string | null) => void;
   readonly until: () => boolean;
 }
+
+const PACE_STEP: Milliseconds = 500;
 
 /** Tables of a tenant, parents before children; `_shared` owns the shared ones. */
 export const tablesOf = (tracked: Tracked, tenant: string): TrackedTable[] =>
@@ -84,14 +87,29 @@ export async function copyTable(pair: Pair, tracked: Tracked, slice: CopySlice):
     cursor = await copyWindow(pair, tracked, slice, cursor, rows);
     const took = Date.now() - started;
     slice.progress(cursor, null);
-    const pace = await slice.pace();
-    if (pace > 0) await sleep(Math.max(0, ((cursor.copiedRows - before) / pace) * 1_000 - took));
+    await keepPace(slice, cursor, { rows: cursor.copiedRows - before, started });
     rows = nextWindowRows(rows, took, {
       targetMs: slice.limits.windowTarget,
       rowsMax: slice.limits.windowRows,
     });
   }
   return cursor;
+}
+
+/** Waits in short steps: a cancel, a stop of the worker or a new pace acts within one of them. */
+async function keepPace(
+  slice: CopySlice,
+  cursor: CopyCursor,
+  window: { readonly rows: number; readonly started: number },
+): Promise<void> {
+  for (;;) {
+    const pace = await slice.pace();
+    const due = pace > 0 ? window.started + (window.rows / pace) * SECOND : 0;
+    const wait = due - Date.now();
+    if (wait <= 0 || slice.until()) return;
+    await sleep(Math.min(wait, PACE_STEP));
+    slice.progress(cursor, `pace of ${pace} rows a second`);
+  }
 }
 
 export async function countOwned(db: Database, table: TrackedTable, tenant: string): Promise<number> {

@@ -1,0 +1,91 @@
+/** Every command in every phase and mode: accepted, or refused with a reason that says what to do. */
+import { expect, it } from 'vitest';
+
+import {
+  COMMAND_NAMES,
+  judge,
+  parseCommand,
+  type Command,
+  type CommandName,
+} from '../../src/domain/command.ts';
+import { PHASE_GATES } from '../../src/domain/gate.ts';
+import { PHASES, type Mode, type Phase } from '../../src/domain/phase.ts';
+
+const phases = Object.keys(PHASES) as Phase[];
+const modes: readonly Mode[] = ['running', 'waiting', 'paused', 'stopped'];
+
+const command = (name: CommandName, phase: Phase): Command => ({
+  name,
+  requestId: '1',
+  actor: 'ann',
+  reason: 'test',
+  expectPhase: phase,
+  gate: PHASE_GATES[phase][0] ?? 'none',
+  until: 1,
+  rowsPerSecond: 1,
+});
+
+const accepted = (name: CommandName, phase: Phase, mode: Mode): boolean =>
+  judge(command(name, phase), {
+    tenant: 'acme',
+    phase,
+    mode,
+    reason: 'why',
+    approval: true,
+    approved: false,
+    gates: PHASE_GATES[phase],
+  }) === null;
+
+/** Phases in which a command is accepted, by mode. */
+// prettier-ignore
+const EXPECTED: Readonly<Record<CommandName, Readonly<Record<Mode, readonly Phase[]>>>> = {
+  pause: both(phases.filter((phase) => phase !== 'rolling-back' && phase !== 'aborted'), []),
+  resume: { running: [], waiting: [], stopped: [], paused: phases.filter((phase) => phase !== 'aborted') },
+  retry: { running: [], waiting: [], paused: [], stopped: phases.filter((phase) => phase !== 'aborted') },
+  advance: { running: ['ready'], waiting: ['ready'], paused: [], stopped: [] },
+  rollback: both(['drill', 'ramp'], ['drill', 'ramp']),
+  waive: both(phases.filter((phase) => PHASE_GATES[phase].length > 0), phases.filter((phase) => PHASE_GATES[phase].length > 0)),
+  setPace: both(phases.filter((phase) => phase !== 'aborted'), phases.filter((phase) => phase !== 'aborted')),
+  abort: both(['preflight', 'dual-write', 'backfill', 'reconcile', 'shadow', 'ready'], ['preflight', 'dual-write', 'backfill', 'reconcile', 'shadow', 'ready']),
+};
+
+function both(going: readonly Phase[], held: readonly Phase[]): Readonly<Record<Mode, readonly Phase[]>> {
+  return { running: going, waiting: going, paused: held, stopped: held };
+}
+
+it.each(COMMAND_NAMES.flatMap((name) => modes.map((mode) => [name, mode] as const)))(
+  '%s in mode %s is accepted in the listed phases alone',
+  (name, mode) => {
+    expect(phases.filter((phase) => accepted(name, phase, mode))).toEqual(EXPECTED[name][mode]);
+  },
+);
+
+it('every refusal is one sentence that helps', () => {
+  for (const name of COMMAND_NAMES) {
+    for (const phase of phases) {
+      const why = judge(command(name, phase), {
+        tenant: 'acme',
+        phase,
+        mode: 'running',
+        reason: null,
+        approval: true,
+        approved: false,
+        gates: [],
+      });
+      if (why !== null) expect(why.length).toBeGreaterThan(15);
+    }
+  }
+});
+
+it.each([
+  undefined,
+  null,
+  7,
+  'text',
+  [],
+  {},
+  { requestId: 'x' },
+  { requestId: 'x', actor: 'a', reason: 'r', expectPhase: 'nowhere' },
+])('parses %j into a refusal, never a throw', (payload) => {
+  for (const name of COMMAND_NAMES) expect(parseCommand(name, payload).ok).toBe(false);
+});

@@ -1,0 +1,40 @@
+/** A flip waits for nobody: neither for slots full of copying, nor for an activity that is stuck in retry. */
+import { expect, it } from 'vitest';
+
+import { useWorld } from '../support/world.ts';
+
+const TENANTS = ['acme', ...Array.from({ length: 4 }, (_, index) => `bulk-${index}`)];
+const world = useWorld(TENANTS, { rows: 400, durations: { gateEvery: 3_000 } });
+
+it('rolls back in under a second with every data slot full and an activity stuck in retry', async () => {
+  const { followAsNode, work, start, until, command, pair, sql, stage, handle } = world();
+  followAsNode();
+  const first = work();
+  await start('acme');
+  await until('acme', 'ramp', 'waiting');
+  await first.stop();
+
+  // Two slots, four tenants that copy one row a second: the queue is full and stays full.
+  work({ dataSlots: 2 });
+  for (const tenant of TENANTS.slice(1)) await start(tenant);
+  await until('bulk-0', 'backfill').catch(() => until('bulk-1', 'backfill'));
+  for (const tenant of TENANTS.slice(1)) await command(tenant, 'setPace', { rowsPerSecond: 1 });
+  // The reconcile of acme can't finish: its table is locked on the target.
+  await sql('target', 'RENAME TABLE customers TO customers_away');
+  await expect
+    .poll(async () => (await handle('acme').describe()).raw.pendingActivities?.length ?? 0, {
+      timeout: 20_000,
+    })
+    .toBeGreaterThan(0);
+
+  const asked = Date.now();
+  await command('acme', 'rollback');
+  await expect.poll(() => stage('acme'), { interval: 5, timeout: 5_000 }).toBe('shadow-read');
+  const took = Date.now() - asked;
+  expect(took).toBeLessThan(1_000);
+  const [audit] = await pair.source.rows(
+    `SELECT actor FROM ${pair.control}.audit WHERE tenant = 'acme' AND event = 'stage' ORDER BY id DESC LIMIT 1`,
+  );
+  expect(audit!['actor']).toBe('test');
+  await sql('target', 'RENAME TABLE customers_away TO customers');
+});
