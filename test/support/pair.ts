@@ -17,13 +17,18 @@ import { stackInfo } from './stack.ts';
 export interface Fixture {
   readonly pair: Pair;
   /** Statements in the application's schema of one side. */
-  sql(side: 'source' | 'target', statement: string): Promise<unknown>;
-  rows(side: 'source' | 'target', statement: string): Promise<readonly Record<string, string | null>[]>;
+  readonly sql: (side: 'source' | 'target', statement: string) => Promise<unknown>;
+  readonly rows: (
+    side: 'source' | 'target',
+    statement: string,
+  ) => Promise<readonly Record<string, string | null>[]>;
   tracked: Tracked;
   mirror: Mirror;
   /** Registers the tables, installs capture, loads them. */
-  install(tables: Readonly<Record<string, Tenancy | { tenancy: Tenancy; time: string }>>): Promise<void>;
-  start(tenant: string, stage?: Stage): Promise<void>;
+  readonly install: (
+    tables: Readonly<Record<string, Tenancy | { tenancy: Tenancy; time: string }>>,
+  ) => Promise<void>;
+  readonly start: (tenant: string, stage?: Stage) => Promise<void>;
 }
 
 export const column = (name = 'tenant_id'): Tenancy => ({ kind: 'column', column: name });
