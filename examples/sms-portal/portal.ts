@@ -1,0 +1,136 @@
+/**
+ * What the portal does with its tables. It knows nothing of a migration: it reads and writes through the
+ * router, by the tenant that the request names, and in SQL of its own.
+ */
+import type { ReadHandle, Router } from '../../src/app/index.ts';
+import { NotFound, Refused } from './problems.ts';
+
+const LATEST_MAX = 100;
+const STATUSES = ['queued', 'sent', 'delivered', 'failed'] as const;
+type Status = (typeof STATUSES)[number];
+
+export interface NewMessage {
+  readonly customerId: string;
+  readonly body: string;
+  readonly price: string;
+}
+
+type Row = Record<string, unknown>;
+
+export class Portal {
+  readonly #router: Router;
+
+  constructor(router: Router) {
+    this.#router = router;
+  }
+
+  /** A message is paid for when it is taken: both or neither. */
+  send(tenant: string, message: NewMessage): Promise<Row> {
+    const { customerId, body, price } = message;
+    return this.#router.write(tenant, async (handle) => {
+      const paid = await handle.execute(
+        'UPDATE customers SET balance = balance - ? WHERE id = ? AND tenant_id = ?',
+        [price, customerId, tenant],
+      );
+      if (paid.affectedRows === 0) throw new NotFound('customer');
+      const { insertId } = await handle.execute(
+        `INSERT INTO messages (tenant_id, customer_id, body, price, meta, created_at) VALUES (?, ?, ?, ?, JSON_OBJECT('via', 'portal'), UTC_TIMESTAMP(6))`,
+        [tenant, customerId, body, price],
+      );
+      return { id: insertId, status: 'queued' };
+    });
+  }
+
+  /** The gateway's callback: the message's status, and one more delivery. */
+  report(tenant: string, id: string, { status, raw }: { status: string; raw: Buffer | null }): Promise<Row> {
+    if (!isStatus(status)) throw new Refused(`status is none of ${STATUSES.join(', ')}`);
+    return this.#router.write(tenant, async (handle) => {
+      const changed = await handle.execute('UPDATE messages SET status = ? WHERE id = ? AND tenant_id = ?', [
+        status,
+        id,
+        tenant,
+      ]);
+      if (changed.affectedRows === 0) throw new NotFound('message');
+      const [last] = await handle.query<{ attempt: string | null }>(
+        'SELECT MAX(attempt) AS attempt FROM deliveries WHERE message_id = ?',
+        [id],
+      );
+      const attempt = Number(last?.attempt ?? 0) + 1;
+      const { insertId } = await handle.execute(
+        'INSERT INTO deliveries (message_id, attempt, status, at, raw) VALUES (?, ?, ?, NOW(6), ?)',
+        [id, attempt, status === 'queued' || status === 'sent' ? 'accepted' : status, raw],
+      );
+      return { id, status, deliveryId: insertId, attempt };
+    });
+  }
+
+  remove(tenant: string, id: string): Promise<Row> {
+    return this.#router.write(tenant, async (handle) => {
+      const [message] = await handle.query(
+        'SELECT id FROM messages WHERE id = ? AND tenant_id = ? FOR UPDATE',
+        [id, tenant],
+      );
+      if (message === undefined) throw new NotFound('message');
+      await handle.execute('DELETE FROM deliveries WHERE message_id = ?', [id]);
+      await handle.execute('DELETE FROM messages WHERE id = ?', [id]);
+      return { id, removed: true };
+    });
+  }
+
+  /** Two senders change numbers; a number is unique at every moment. */
+  swap(tenant: string, ids: readonly [string, string]): Promise<Row[]> {
+    return this.#router.write(tenant, async (handle) => {
+      const rows = await handle.query<{ id: number; number: string | null }>(
+        'SELECT id, number FROM senders WHERE id IN (?, ?) AND tenant_id = ? ORDER BY id FOR UPDATE',
+        [...ids, tenant],
+      );
+      const [one, other] = rows;
+      if (one === undefined || other === undefined) throw new NotFound('sender');
+      await handle.execute('UPDATE senders SET number = NULL WHERE id = ?', [one.id]);
+      await handle.execute('UPDATE senders SET number = ? WHERE id = ?', [one.number, other.id]);
+      await handle.execute('UPDATE senders SET number = ? WHERE id = ?', [other.number, one.id]);
+      return [
+        { id: String(one.id), number: other.number },
+        { id: String(other.id), number: one.number },
+      ];
+    });
+  }
+
+  message(tenant: string, id: string): Promise<Row> {
+    return this.#router.read(tenant, 'message', async (handle) => {
+      const [message] = await handle.query(
+        `SELECT m.*, c.name AS customer, n.name AS country FROM messages m JOIN customers c ON c.id = m.customer_id
+         LEFT JOIN countries n ON n.code = c.country WHERE m.id = ? AND m.tenant_id = ?`,
+        [id, tenant],
+      );
+      if (message === undefined) throw new NotFound('message');
+      return { ...message, deliveries: await deliveries(handle, id) };
+    });
+  }
+
+  latest(tenant: string, count: number): Promise<Row[]> {
+    const limit = Math.max(1, Math.min(Math.floor(count) || 1, LATEST_MAX));
+    return this.#router.read(tenant, 'latest', (handle) =>
+      handle.query(
+        `SELECT id, customer_id, body, status, price, created_at FROM messages WHERE tenant_id = ? ORDER BY created_at DESC, id DESC LIMIT ${limit}`,
+        [tenant],
+      ),
+    );
+  }
+
+  senders(tenant: string): Promise<Row[]> {
+    return this.#router.read(tenant, 'senders', (handle) =>
+      handle.query('SELECT id, label, number FROM senders WHERE tenant_id = ? ORDER BY id', [tenant]),
+    );
+  }
+}
+
+const deliveries = async (handle: ReadHandle, message: string): Promise<Row[]> => {
+  const rows = await handle.query<{ raw: Buffer | null }>(
+    'SELECT id, attempt, status, at, raw FROM deliveries WHERE message_id = ? ORDER BY attempt',
+    [message],
+  );
+  return rows.map((row) => ({ ...row, raw: row.raw?.toString('hex') ?? null }));
+};
+
+const isStatus = (word: string): word is Status => (STATUSES as readonly string[]).includes(word);
