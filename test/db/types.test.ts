@@ -52,7 +52,7 @@ const COUNT = NAMES.reduce((sum, name) => sum + TYPES[name]![1].length + 1, 0);
 async function contents(side: 'source' | 'target'): Promise<Record<string, string | null>[]> {
   const columns = [...NAMES, 'computed', 'stored_one'].map((name) => {
     const type = TYPES[name]?.[0] ?? '';
-    const value = /^FLOAT/.test(type)
+    const value = type.startsWith('FLOAT')
       ? `${name} + 0e0`
       : type === 'JSON'
         ? `CONCAT(JSON_TYPE(${name}), ${name})`

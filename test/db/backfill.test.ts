@@ -1,0 +1,147 @@
+/** Backfill: resumable windows that neither lose, resurrect nor overwrite anything. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describe, expect, it } from 'vitest';
+
+import { copyTable, readCursors, type CopyCursor } from '../../src/db/backfill.ts';
+import type { RawRow } from '../../src/db/database.ts';
+import type { Pair } from '../../src/db/tracked.ts';
+import { column, dump, useFixture } from '../support/pair.ts';
+import { stackInfo } from '../support/stack.ts';
+import { FaultyDatabase, type Interference } from './protocol/faults.ts';
+
+const LIMITS = {
+  windowTarget: 300,
+  windowRows: 10,
+  backfillParallel: 1,
+  threadsRunning: 100,
+  rowsPerSecond: 0,
+};
+const TABLE =
+  'CREATE TABLE items (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, email VARCHAR(40) NOT NULL UNIQUE, n INT NOT NULL, KEY (tenant_id))';
+
+const UNDISTURBED: Interference = { withoutLock: false, at: () => {} };
+
+/** Calls `afterRead` when a window's rows have been read from the source and not yet been written. */
+class Watched extends FaultyDatabase {
+  afterRead: () => Promise<void> = () => Promise.resolve();
+
+  override async raw(sql: string): Promise<RawRow[]> {
+    const rows = await super.raw(sql);
+    await this.afterRead();
+    return rows;
+  }
+}
+
+const watched = () => new Watched({ side: 'source', url: stackInfo().sourceUrl }, UNDISTURBED);
+const target = (interference: Interference) =>
+  new FaultyDatabase({ side: 'target', url: stackInfo().targetUrl }, interference);
+
+const fixture = useFixture([TABLE]);
+
+async function copy(
+  pair: Pair,
+  round: number,
+  progress: (cursor: CopyCursor) => void = () => {},
+): Promise<CopyCursor> {
+  const { tracked } = fixture();
+  return copyTable(pair, tracked, {
+    tenant: 'ant',
+    round,
+    tableId: tracked.byName('items').id,
+    limits: LIMITS,
+    pace: () => Promise.resolve(0),
+    progress,
+    until: () => false,
+  });
+}
+
+const antRows = async () => (await dump(fixture(), 'source', 'items')).filter((row) => row.includes('"ant"'));
+
+describe('a window', () => {
+  it('commits with its cursor, and a copy that died goes on where it was', async () => {
+    const { pair, sql, rows, install, start } = fixture();
+    await install({ items: column() });
+    for (const tenant of ['ant', 'bee']) await start(tenant);
+    for (let id = 1; id <= 45; id += 1)
+      await sql('source', `INSERT INTO items VALUES (${id}, '${id % 9 === 0 ? 'bee' : 'ant'}', 'e${id}', 0)`);
+
+    let windows = 0;
+    const dying = target({
+      withoutLock: false,
+      at(moment, _, sql) {
+        if (moment === 'before' && sql === 'COMMIT' && (windows += 1) === 3)
+          throw new Error('died before the commit');
+      },
+    });
+    await expect(copy({ ...pair, target: dying }, 1)).rejects.toThrow('died before the commit');
+    const [cursor] = await readCursors(pair, 'ant', 1);
+    expect(cursor).toMatchObject({ copiedRows: 20, finished: false });
+    expect(await rows('target', 'SELECT id FROM items')).toHaveLength(20);
+
+    const seen: number[] = [];
+    const finished = await copy(pair, 1, ({ copiedRows }) => seen.push(copiedRows));
+    expect(seen).toEqual([30, 40, 40]);
+    expect(finished).toMatchObject({ copiedRows: 40, finished: true });
+    expect(await dump(fixture(), 'target', 'items')).toEqual(await antRows());
+    await dying.close();
+  });
+
+  /** A row is deleted and mirrored while a window that has read it is not yet written. */
+  async function deleteDuringWindow(id: number, withoutLock: boolean): Promise<boolean> {
+    const { pair, sql, rows, mirror } = fixture();
+    const source = watched();
+    const side = target({ withoutLock, at: () => {} });
+    let draining: Promise<unknown> | null = null;
+    source.afterRead = async () => {
+      if (draining !== null) return;
+      await sql('source', `DELETE FROM items WHERE id = ${id}`);
+      draining = mirror.drain('ant');
+      await Promise.race([draining, sleep(500)]);
+    };
+    await copy({ ...pair, source, target: side }, 100 + id);
+    await draining;
+    await Promise.all([source.close(), side.close()]);
+    return (await rows('target', `SELECT id FROM items WHERE id = ${id}`)).length > 0;
+  }
+
+  it('does not resurrect a row that is deleted while it is copied', async () => {
+    await fixture().mirror.drain('ant');
+    expect(await deleteDuringWindow(1, false)).toBe(false);
+    // Without the shared lock the mirror overtakes the window, and the row is back.
+    expect(await deleteDuringWindow(2, true)).toBe(true);
+    await fixture().sql('target', 'DELETE FROM items WHERE id = 2');
+  });
+
+  it('replaces its range: what the source no longer has is gone', async () => {
+    const { pair, sql } = fixture();
+    await sql(
+      'target',
+      "INSERT INTO items VALUES (1000, 'ant', 'left over', 0), (-5, 'ant', 'left over too', 0)",
+    );
+    await copy(pair, 10);
+    expect(await dump(fixture(), 'target', 'items')).toEqual(await antRows());
+  });
+});
+
+describe('a row that is in the way', () => {
+  it('under the same key, of the tenant that it came from, gives way', async () => {
+    const { pair, sql, mirror } = fixture();
+    await mirror.drain('bee');
+    await sql('source', "UPDATE items SET tenant_id = 'ant', n = 5 WHERE id IN (9, 18)");
+    expect(await copy(pair, 20)).toMatchObject({ finished: true });
+    expect(await dump(fixture(), 'target', 'items')).toEqual(await dump(fixture(), 'source', 'items'));
+  });
+
+  it('with a unique value that has moved on, gives way, whoever owns it', async () => {
+    const { pair, sql, mirror } = fixture();
+    await mirror.drain('bee');
+    await mirror.drain('ant');
+    await sql('source', "UPDATE items SET email = 'hop' WHERE id = 27");
+    await sql('source', "UPDATE items SET email = 'e27' WHERE id = 3");
+    await sql('source', "UPDATE items SET email = 'e3' WHERE id = 4");
+    await sql('source', "UPDATE items SET email = 'e4' WHERE id = 27");
+    expect(await copy(pair, 30)).toMatchObject({ finished: true });
+    expect(await dump(fixture(), 'target', 'items')).toEqual(await dump(fixture(), 'source', 'items'));
+  });
+});
