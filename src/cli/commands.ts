@@ -1,0 +1,260 @@
+/**
+ * Every command of `switchback`, one row each: what is typed, what it says of itself, and the file that does it.
+ * Handlers are loaded when they are chosen, so that `--help` and a typing slip cost no driver.
+ */
+import { COMMAND_NAMES, COMMANDS as VERBS, type CommandName } from '../domain/command.ts';
+import type { Context } from './context.ts';
+import { EXITS } from './exit.ts';
+import { count, phase, until, type Input } from './input.ts';
+import type { Outcome } from './terminal.ts';
+
+export type Handler = (context: Context, input: Input) => Promise<Outcome>;
+
+export interface OptionRow {
+  readonly flags: string;
+  readonly does: string;
+  readonly parse?: (text: string) => unknown;
+}
+
+export interface CommandRow {
+  /** One word, or a group and a word. */
+  readonly name: string;
+  readonly alias?: string;
+  readonly group: string;
+  readonly args: readonly string[];
+  readonly options: readonly OptionRow[];
+  readonly summary: string;
+  /** Longer, for the command's own help. */
+  readonly does?: string;
+  readonly examples: readonly string[];
+  /** Runs until Ctrl-C, which ends it well. */
+  readonly lasts?: boolean;
+  readonly load: () => Promise<{ readonly run: Handler }>;
+}
+
+const PREPARE = 'Prepare:';
+const LOOK = 'Look:';
+const MOVE = 'Move a tenant:';
+const RUN = 'Run and keep:';
+
+export const GLOBAL_OPTIONS: readonly OptionRow[] = [
+  { flags: '--plan <file>', does: 'The plan; default $SWITCHBACK_PLAN, else ./switchback.yaml.' },
+  { flags: '--json', does: 'Print one JSON object; errors as {"error": {"kind", "code", "message", …}}.' },
+];
+
+/** Every change carries them. */
+const WHO: readonly OptionRow[] = [
+  { flags: '--reason <text>', does: 'Why; kept in the audit. Required; asked for on a terminal.' },
+  { flags: '--actor <name>', does: 'Who; default $SWITCHBACK_ACTOR, else the user of this machine.' },
+];
+
+const ORDER: readonly OptionRow[] = [
+  ...WHO,
+  {
+    flags: '--expect-phase <phase>',
+    does: 'Refuse when the tenant is in another phase by then.',
+    parse: phase,
+  },
+  {
+    flags: '--request-id <id>',
+    does: 'The same id twice is done once; default a random one.',
+  },
+];
+
+interface VerbExtras {
+  readonly alias?: string;
+  readonly args?: readonly string[];
+  readonly options?: readonly OptionRow[];
+  readonly more?: string;
+  readonly examples: readonly string[];
+  readonly load?: CommandRow['load'];
+}
+
+// prettier-ignore
+const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
+  pause: { examples: ['pause acme --reason "month end"'] },
+  resume: { examples: ['resume acme --reason "month end is over"'] },
+  advance: { examples: ['advance acme --reason "approved in CHG-1042"', 'advance acme --expect-phase ready --reason "approved"'] },
+  rollback: {
+    args: ['[tenants...]'],
+    options: [
+      { flags: '--direct', does: 'Flip in the database, though Temporal and Redis be down; the workflow adopts it.' },
+      { flags: '--all', does: 'With --direct: every tenant that reads from the target.' },
+    ],
+    more: 'Then waits until the last application node has followed, and prints how long that took. With --direct it needs nothing but the source: only tenants in read-target are flipped, the others are listed with the reason; their workflows take it up as a stop in shadow.',
+    examples: ['rollback acme --reason "errors in the portal"', 'rollback acme globex --direct --reason "Temporal is down"', 'rollback --all --direct --reason "Aurora is slow"'],
+    load: () => import('./rollback.ts'),
+  },
+  retry: { examples: ['retry acme --reason "the row was repaired"'] },
+  waive: {
+    options: [
+      { flags: '--gate <name>', does: 'The gate, as `why` lists it.' },
+      { flags: '--until <when>', does: 'A time such as 2026-12-01T00:00:00Z, or a duration such as 3d.', parse: until },
+    ],
+    examples: ['waive acme --gate shadow-samples --until 3d --reason "a quiet tenant"'],
+  },
+  setPace: {
+    alias: 'set-pace',
+    options: [{ flags: '--rows-per-second <n>', does: 'Rows a second; 0 removes the limit.', parse: count(0) }],
+    examples: ['set-pace acme --rows-per-second 5000 --reason "office hours"', 'set-pace acme --rows-per-second 0 --reason "night"'],
+  },
+  abort: { examples: ['abort acme --expect-phase shadow --reason "the tenant leaves us"'] },
+};
+
+const WITHOUT_PAYLOAD = /: \{"[^}]*\}/;
+
+function verb(name: CommandName): CommandRow {
+  const { alias, args, options = [], more, examples, load } = VERB_EXTRAS[name];
+  const summary = VERBS[name].does.replace(WITHOUT_PAYLOAD, '').replace('expectPhase', '--expect-phase');
+  return {
+    name,
+    ...(alias === undefined ? {} : { alias }),
+    group: MOVE,
+    args: args ?? ['<tenant>'],
+    options: [...options, ...ORDER],
+    summary,
+    does: `${summary}${more === undefined ? '' : ` ${more}`}\n\nSent as an update, answered at once; when no worker answers within 3 s, as a signal with the same request id.`,
+    examples,
+    load: load ?? (async () => ({ run: (await import('./verb.ts')).verb(name) })),
+  };
+}
+
+// prettier-ignore
+export const COMMANDS: readonly CommandRow[] = [
+  {
+    name: 'plan check', group: PREPARE, args: [], options: [],
+    summary: 'Read the plan and both databases, and list every problem at once.',
+    does: 'Read the plan and both databases, and list every problem at once, each with its remedy. Looks at the Temporal cluster too. Changes nothing.',
+    examples: ['plan check', 'plan check --plan fleet.yaml --json'],
+    load: () => import('./plan-check.ts'),
+  },
+  {
+    name: 'plan schema', group: PREPARE, args: [], options: [],
+    summary: 'Print the JSON Schema of a plan, for editors.',
+    examples: ['plan schema > switchback.schema.json'],
+    load: () => import('./plan-schema-print.ts'),
+  },
+  {
+    name: 'plan apply', group: PREPARE, args: ['[tenant]'], options: WHO,
+    summary: 'Give running migrations the durations, limits and gates of the plan.',
+    does: 'Give running migrations the durations, limits and gates of the plan, and print what changes. All of them, or one tenant.',
+    examples: ['plan apply --reason "soak for 5 days"', 'plan apply acme --reason "smaller windows"'],
+    load: () => import('./plan-apply.ts'),
+  },
+  {
+    name: 'install', group: PREPARE, args: [],
+    options: [
+      { flags: '--dry-run', does: 'Print the SQL and change nothing.' },
+      { flags: '--target-schema', does: "Create missing tables on the target from the source's definitions." },
+      ...WHO,
+    ],
+    summary: 'Install the control schemas and the capture triggers.',
+    does: 'Install the control schemas on both sides and the capture triggers on the source. Safe to repeat: puts back what is missing. A table that stays locked is waited for a second at a time, and whoever is in the way is named.',
+    examples: ['install --dry-run --target-schema', 'install --target-schema --reason "first install"'],
+    load: () => import('./install.ts'),
+  },
+  {
+    name: 'uninstall', group: PREPARE, args: [],
+    options: [
+      { flags: '--confirm <name>', does: "The plan's name, typed by hand." },
+      { flags: '--force', does: 'Though tenants are on their way: their reads go to the source first, and they start again.' },
+      ...WHO,
+    ],
+    summary: 'Take the capture triggers away. Gives up every tenant on its way.',
+    does: 'Take the capture triggers away: from then on writes are journaled no more, the target falls behind, and a tenant needs a new backfill and a new clean pass. The control schemas and all target rows stay.',
+    examples: ['uninstall --confirm sms-portal --reason "done"'],
+    load: () => import('./uninstall.ts'),
+  },
+  {
+    name: 'status', group: LOOK, args: ['[tenant]'],
+    options: [{ flags: '--watch', does: 'Keep looking; redraws on a terminal, prints changes elsewhere.' }],
+    summary: 'Where every tenant stands; the stopped ones first.',
+    does: "Where every tenant stands, from the source's control schema; the stopped ones first. Needs neither Temporal nor a worker.",
+    examples: ['status', 'status acme', 'status --watch', 'status --json | jq .tenants[].phase'],
+    lasts: true,
+    load: () => import('./status.ts'),
+  },
+  {
+    name: 'why', group: LOOK, args: ['<tenant>'], options: [],
+    summary: 'What blocks a tenant, since when, and the next command.',
+    does: 'What blocks a tenant: its gates with the numbers that they see now, open drift row by row (keys and hashes, never values), the last entries of the audit, and the exact next command.',
+    examples: ['why acme', 'why acme --json'],
+    load: () => import('./why.ts'),
+  },
+  {
+    name: 'flags', group: LOOK, args: ['[tenant]'], options: [],
+    summary: 'What the application obeys: stages, and which nodes follow.',
+    examples: ['flags', 'flags acme', 'flags watch'],
+    load: () => import('./flags.ts'),
+  },
+  {
+    name: 'flags watch', group: LOOK, args: [], options: [],
+    summary: 'Keep looking at stages and nodes.',
+    examples: ['flags watch'],
+    lasts: true,
+    load: () => import('./flags-watch.ts'),
+  },
+  {
+    name: 'start', group: MOVE, args: ['<tenant>'],
+    options: [
+      { flags: '--adopt', does: 'Take the tenant up where its record stands, held, after its run was lost, reset or terminated.' },
+      ...WHO,
+    ],
+    summary: "Start a tenant's migration, or take up one whose run is gone.",
+    does: "Start a tenant's migration as one Temporal workflow. Shared tables of the plan move first, as the tenant _shared.",
+    examples: ['start acme --reason "first wave"', 'start acme --adopt --reason "the run was terminated"'],
+    load: () => import('./start.ts'),
+  },
+  ...COMMAND_NAMES.map(verb),
+  {
+    name: 'repair', group: MOVE, args: ['<tenant>'],
+    options: [
+      { flags: '--drift <id>', does: 'One open drift, by the number that `why` shows.', parse: count(1) },
+      { flags: '--all', does: 'Every open drift; the default.' },
+      ...WHO,
+    ],
+    summary: 'Mirror drifted rows from the source again.',
+    does: "Mirror the rows of open drift from the source again, under the tenant's lock, and mark them repaired. A later pass has to read them equal.",
+    examples: ['repair acme --reason "a manual UPDATE on the target"', 'repair acme --drift 12 --reason "seen in review"'],
+    load: () => import('./repair.ts'),
+  },
+  {
+    name: 'worker', group: RUN, args: [],
+    options: [{ flags: '--data-slots <n>', does: 'Windows that this process copies at once.', parse: count(1) }],
+    summary: 'Run a worker: the workflows, their activities and the mirror loop.',
+    does: 'Run a worker: the workflows, their activities and the mirror loop, which goes on while Temporal is down. Start two or more. Ctrl-C or SIGTERM ends it between two windows.',
+    examples: ['worker', 'worker --data-slots 4'],
+    lasts: true,
+    load: () => import('./worker.ts'),
+  },
+  {
+    name: 'history export', group: RUN, args: ['<tenant>'],
+    options: [{ flags: '--out <dir>', does: 'Folder to write to; default the current one.' }],
+    summary: "Write a tenant's workflow history as JSON, with its hash beside it.",
+    does: "Write the history of every run of a tenant's workflow as JSON that can be replayed, with a .sha256 file beside it. Do it before the cluster's retention ends.",
+    examples: ['history export acme --out ./histories'],
+    load: () => import('./history-export.ts'),
+  },
+];
+
+const exits = Object.values(EXITS)
+  .map(({ code, means }) => `  ${code}  ${means}`)
+  .join('\n');
+
+export const HELP_AFTER = `
+Examples:
+  switchback plan check                               everything that is in the way, at once
+  switchback install --target-schema --reason "…"     triggers, control schemas, target tables
+  switchback worker                                   in another terminal; two or more in production
+  switchback start acme --reason "first wave"         one tenant on its way
+  switchback status --watch                           where everybody stands
+  switchback why acme                                 what blocks it, and what to type next
+  switchback rollback acme --reason "…"               reads back on the source, at once
+  switchback rollback acme --direct --reason "…"      the same, with Temporal and Redis down
+
+Exit codes:
+${exits}
+
+Environment:
+  SWITCHBACK_PLAN, SWITCHBACK_ACTOR, TEMPORAL_ADDRESS (and TEMPORAL_…, as for the temporal command), NO_COLOR,
+  and the variables that the plan names for the addresses of its databases.`;

@@ -1,0 +1,182 @@
+/** Where every tenant stands, in a handful of statements however many there are. Needs the source; the target adds its part. */
+import type { Plan } from '../domain/plan.ts';
+import type { Milliseconds } from '../domain/duration.ts';
+import type { Mode } from '../domain/phase.ts';
+import { SHARED } from '../domain/stage.ts';
+import type { TextRow } from '../db/database.ts';
+import { readMigrations, type Migration } from '../db/migrations.ts';
+import { qualified } from '../db/sql.ts';
+import { readNodes, readStages, type NodeLease, type StageRow } from '../db/stages.ts';
+import type { Pair } from '../db/tracked.ts';
+
+export interface Backfill {
+  readonly copied: number;
+  /** Of the tables that were begun; null while some were not. */
+  readonly estimated: number | null;
+  readonly tables: { readonly finished: number; readonly all: number };
+  /** 0 to 100; null below one percent and while the estimate is not whole. */
+  readonly percent: number | null;
+  readonly rowsPerSecond: number | null;
+  readonly etaMs: Milliseconds | null;
+}
+
+export interface TenantState {
+  readonly tenant: string;
+  readonly wave: string;
+  readonly phase: string;
+  readonly mode: Mode;
+  readonly reason: string | null;
+  readonly since: string;
+  readonly startedAt: string;
+  readonly stage: string;
+  readonly epoch: number;
+  readonly version: number;
+  readonly dirty: boolean;
+  readonly journal: { readonly rows: number; readonly ageMs: Milliseconds };
+  /** null: the target could not be read. */
+  readonly backfill: Backfill | null;
+  readonly cleanSince: string | null;
+  readonly openDrift: number;
+  readonly nodes: { readonly live: number; readonly following: number };
+  readonly runId: string;
+}
+
+export interface Fleet {
+  readonly at: string;
+  readonly tenants: readonly TenantState[];
+  /** Tenants of the plan that nobody started. */
+  readonly notStarted: readonly string[];
+  readonly targetReachable: boolean;
+}
+
+/** The order in which a console shows them: whoever needs somebody first. */
+const URGENCY: Readonly<Record<Mode, number>> = { stopped: 0, paused: 1, waiting: 2, running: 3 };
+
+interface Facts {
+  readonly now: Milliseconds;
+  readonly stages: ReadonlyMap<string, StageRow>;
+  readonly journal: ReadonlyMap<string, TextRow>;
+  readonly clean: ReadonlyMap<string, TextRow>;
+  readonly drift: ReadonlyMap<string, TextRow>;
+  readonly cursors: ReadonlyMap<string, TextRow> | null;
+  readonly nodes: readonly NodeLease[];
+}
+
+export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
+  const [migrations, facts] = await Promise.all([readMigrations(pair.source, pair.control), readFacts(pair)]);
+  const tenants = migrations
+    .map((migration) => stateOf(migration, facts, plan))
+    .sort((a, b) => URGENCY[a.mode] - URGENCY[b.mode]);
+  const started = new Set(migrations.map(({ tenant }) => tenant));
+  return {
+    at: iso(facts.now),
+    tenants,
+    notStarted: known.filter((tenant) => !started.has(tenant)),
+    targetReachable: facts.cursors !== null,
+  };
+}
+
+async function readFacts(pair: Pair): Promise<Facts> {
+  const { source, control } = pair;
+  const table = (name: string): string => qualified(control, name);
+  const [clock, stages, nodes, journal, clean, drift, cursors] = await Promise.all([
+    source.rows('SELECT UNIX_TIMESTAMP(NOW(6)) * 1000 AS now'),
+    readStages(source, control, -1),
+    readNodes(source, control),
+    source.rows(
+      `SELECT g.tenant, g.n, TIMESTAMPDIFF(MICROSECOND, j.created_at, NOW(6)) DIV 1000 AS age
+       FROM (SELECT tenant, COUNT(*) AS n, MIN(id) AS first_id FROM ${table('journal')} GROUP BY tenant) g JOIN ${table('journal')} j ON j.id = g.first_id`,
+    ),
+    source.rows(
+      `SELECT p.tenant, UNIX_TIMESTAMP(MIN(p.started_at)) * 1000 AS at FROM ${table('pass')} p
+       LEFT JOIN (SELECT tenant, MAX(id) AS id FROM ${table('pass')} WHERE clean = 0 GROUP BY tenant) bad ON bad.tenant = p.tenant
+       WHERE p.clean = 1 AND p.id > COALESCE(bad.id, 0) GROUP BY p.tenant`,
+    ),
+    source.rows(
+      `SELECT tenant, COUNT(*) AS n FROM ${table('drift')} WHERE repaired_at IS NULL GROUP BY tenant`,
+    ),
+    readCursorSums(pair),
+  ]);
+  return {
+    now: Number(clock[0]!['now']),
+    stages: new Map(stages.map((row) => [row.tenant, row])),
+    nodes: nodes.filter((node) => node.live),
+    journal: byTenant(journal),
+    clean: byTenant(clean),
+    drift: byTenant(drift),
+    cursors,
+  };
+}
+
+const byTenant = (rows: readonly TextRow[]): Map<string, TextRow> =>
+  new Map(rows.map((row) => [row['tenant']!, row]));
+const keyOf = (tenant: string, round: number): string => `${round}\0${tenant}`;
+
+/** @returns null when the target can't be read: the rest is said all the same. */
+async function readCursorSums(pair: Pair): Promise<Map<string, TextRow> | null> {
+  try {
+    const rows = await pair.target.rows(
+      `SELECT tenant, round, SUM(copied_rows) AS copied, SUM(GREATEST(estimated_rows, copied_rows)) AS estimated, SUM(finished) AS finished, COUNT(*) AS begun,
+              UNIX_TIMESTAMP(MAX(updated_at)) * 1000 AS at FROM ${qualified(pair.control, 'backfill_cursor')} WHERE part = 0 GROUP BY tenant, round`,
+    );
+    return new Map(rows.map((row) => [keyOf(row['tenant']!, Number(row['round'])), row]));
+  } catch {
+    return null; // said by `targetReachable`
+  }
+}
+
+function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
+  const { tenant, wave, phase, mode, reason, since, startedAt, runId } = migration;
+  const stage = facts.stages.get(tenant);
+  const version = stage?.version ?? 0;
+  const journal = facts.journal.get(tenant);
+  const cleanSince = facts.clean.get(tenant)?.['at'];
+  return {
+    tenant,
+    wave,
+    phase,
+    mode,
+    reason,
+    since: iso(since),
+    startedAt: iso(startedAt),
+    stage: stage?.stage ?? 'source-only',
+    epoch: stage?.epoch ?? 0,
+    version,
+    dirty: stage?.dirty ?? false,
+    journal: { rows: Number(journal?.['n'] ?? 0), ageMs: Number(journal?.['age'] ?? 0) },
+    backfill: facts.cursors === null ? null : backfillOf(migration, facts.cursors, plan),
+    cleanSince: cleanSince === undefined || cleanSince === null ? null : iso(Number(cleanSince)),
+    openDrift: Number(facts.drift.get(tenant)?.['n'] ?? 0),
+    nodes: {
+      live: facts.nodes.length,
+      following: facts.nodes.filter((node) => node.version >= version).length,
+    },
+    runId,
+  };
+}
+
+/** The estimate is whole only when every table was begun; a rate over less than a percent says nothing. */
+function backfillOf(
+  { tenant, round, phase, since }: Migration,
+  cursors: ReadonlyMap<string, TextRow>,
+  plan: Plan,
+): Backfill {
+  const row = cursors.get(keyOf(tenant, round));
+  const all = plan.tables.filter(({ tenancy }) => (tenancy.kind === 'shared') === (tenant === SHARED)).length;
+  const copied = Number(row?.['copied'] ?? 0);
+  const estimated = Number(row?.['begun'] ?? 0) >= all ? Number(row?.['estimated'] ?? 0) : null;
+  const share = estimated === null || estimated === 0 ? null : copied / estimated;
+  const seconds = (Number(row?.['at'] ?? 0) - since) / 1_000;
+  const rate = phase === 'backfill' && copied > 0 && seconds > 0 ? Math.round(copied / seconds) : null;
+  const told = share !== null && share >= 0.01;
+  return {
+    copied,
+    estimated,
+    tables: { finished: Number(row?.['finished'] ?? 0), all },
+    percent: told ? Math.floor(share * 100) : null,
+    rowsPerSecond: rate,
+    etaMs: told && rate !== null && rate > 0 ? Math.round(((estimated! - copied) / rate) * 1_000) : null,
+  };
+}
+
+export const iso = (ms: number): string => new Date(ms).toISOString();

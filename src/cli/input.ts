@@ -1,0 +1,67 @@
+/** What was typed after a command, as its handler reads it. */
+import { InvalidArgumentError } from 'commander';
+
+import { parseDuration } from '../domain/duration.ts';
+import { isPhase, PHASES } from '../domain/phase.ts';
+
+export class Input {
+  readonly words: readonly string[];
+  readonly #options: Readonly<Record<string, unknown>>;
+
+  constructor(words: readonly string[], options: Readonly<Record<string, unknown>>) {
+    this.words = words;
+    this.#options = options;
+  }
+
+  word(position: number): string | null {
+    return this.words[position] ?? null;
+  }
+
+  /** Of a command whose first argument is required. */
+  get tenant(): string {
+    return this.words[0]!;
+  }
+
+  text(name: string): string | null {
+    const value = this.#options[name];
+    return typeof value === 'string' ? value : null;
+  }
+
+  count(name: string): number | null {
+    const value = this.#options[name];
+    return typeof value === 'number' ? value : null;
+  }
+
+  has(name: string): boolean {
+    return this.#options[name] === true;
+  }
+}
+
+export const count =
+  (min: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
+    throw new InvalidArgumentError(`give a whole number, ${min} or more`);
+  };
+
+export function phase(text: string): string {
+  if (isPhase(text)) return text;
+  throw new InvalidArgumentError(`phases are ${Object.keys(PHASES).join(', ')}`);
+}
+
+/** @returns an ISO time; a duration counts from now. */
+export function until(text: string): string {
+  const duration = parseDuration(text);
+  const at = duration === null ? isoTime(text) : Date.now() + duration;
+  if (Number.isNaN(at) || at > 8.64e15)
+    throw new InvalidArgumentError('give a time such as 2026-12-01T00:00:00Z, or a duration such as 3d');
+  if (at <= Date.now()) throw new InvalidArgumentError('lies in the past; give a later time');
+  return new Date(at).toISOString();
+}
+
+/** Date.parse alone takes `1` for the year 2001. */
+const isoTime = (text: string): number =>
+  /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:\d{2}))?$/.test(text)
+    ? Date.parse(text)
+    : Number.NaN;

@@ -1,0 +1,100 @@
+/**
+ * Installs the control schemas, the target's missing tables and the capture triggers. Looks before it
+ * touches: with a problem in the way nothing is changed. Safe to repeat.
+ */
+import type { Problem } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import { installCapture, registerTables } from '../db/capture.ts';
+import { installControl } from '../db/control.ts';
+import { preflight } from '../db/preflight.ts';
+import { appendAudit } from '../db/stages.ts';
+import { createTargetSchema, planTargetSchema } from '../db/target-schema.ts';
+import type { Pair } from '../db/tracked.ts';
+import type { Handler } from './commands.ts';
+import { tenantsOf } from './context.ts';
+import { CliFailure } from './exit.ts';
+import { installSql } from './install-sql.ts';
+
+export const run: Handler = async (context, input) => {
+  const plan = await context.plan();
+  const pair = await context.pair();
+  const withTarget = input.has('targetSchema');
+  if (input.has('dryRun'))
+    return {
+      ...(await dryRun(plan, pair, withTarget)),
+      next: [context.change('install', ...(withTarget ? ['--target-schema'] : []))],
+    };
+  const who = await context.who();
+  const problems = await obstacles(plan, pair, withTarget);
+  if (problems.length > 0) throw inTheWay(plan, problems);
+  const report = (line: string): void => context.terminal.note(line);
+  const created = withTarget ? await createTargetSchema(plan, pair) : null;
+  await installControl(pair.source, pair.target, pair.control);
+  await registerTables(pair, plan.tables);
+  await installCapture(pair, report);
+  // An entry without a tenant: it concerns them all.
+  await appendAudit(pair.source, pair.control, {
+    tenant: '',
+    event: 'install',
+    before: null,
+    after: null,
+    epoch: null,
+    requestId: null,
+    ...who,
+  });
+  const tables = created?.create.map(({ table }) => table) ?? [];
+  return {
+    data: {
+      plan: plan.name,
+      control: pair.control,
+      tables: plan.tables.map(({ name }) => name),
+      created: tables,
+    },
+    lines: [
+      ...(withTarget
+        ? [
+            tables.length === 0
+              ? 'Target: every table stands already.'
+              : `Target: created ${tables.join(', ')}.`,
+          ]
+        : []),
+      `Control schema ${pair.control} stands on both sides.`,
+      `Capture stands on ${plan.tables.length} tables of ${plan.source.schema}: every write is journaled in its own transaction.`,
+    ],
+    next: [context.line('worker'), context.change('start', tenantsOf(plan)[0] ?? 'TENANT')],
+  };
+};
+
+const inTheWay = (plan: Plan, problems: readonly Problem[]): CliFailure => {
+  const message = `nothing was installed: ${problems.length} ${problems.length === 1 ? 'problem is' : 'problems are'} in the way of ${plan.name}`;
+  return new CliFailure('usage', message, { problems });
+};
+
+/** What preflight says, without what this very installation mends. */
+async function obstacles(plan: Plan, pair: Pair, withTarget: boolean): Promise<Problem[]> {
+  const found = await preflight(plan, pair);
+  if (!withTarget) return found;
+  const { schema, create, differences } = await planTargetSchema(plan, pair);
+  const mended = new Set(create.map(({ table }) => table));
+  const ours = ({ field, value, remedy }: Problem): boolean => {
+    if (remedy.includes('install --target-schema')) return schema !== null || mended.has(value);
+    return schema !== null && field === 'target.schema';
+  };
+  const others = found.filter((problem) => !ours(problem));
+  const known = new Set(others.map((problem) => JSON.stringify(problem)));
+  return [...others, ...differences.filter((problem) => !known.has(JSON.stringify(problem)))];
+}
+
+async function dryRun(plan: Plan, pair: Pair, withTarget: boolean) {
+  const problems = await obstacles(plan, pair, withTarget);
+  const sql = await installSql(plan, pair, withTarget);
+  const statements = sql.map(({ side, statement }) => `-- ${side}\n${statement};`);
+  const notes = problems.map(
+    ({ field, value, problem, remedy }) => `-- in the way: ${field}: ${value} ${problem}; ${remedy}`,
+  );
+  return {
+    data: { dryRun: true, sql, problems },
+    lines: [...notes, ...statements, `-- ${sql.length} statements; nothing was changed`],
+    kind: problems.length > 0 ? ('usage' as const) : ('ok' as const),
+  };
+}

@@ -1,0 +1,67 @@
+/** Everything that is in the way of a plan, at once: the file, both databases, and the Temporal cluster. */
+import type { Problem } from '../domain/errors.ts';
+import { preflight } from '../db/preflight.ts';
+import { checkCluster } from './cluster.ts';
+import type { Handler } from './commands.ts';
+import type { Context } from './context.ts';
+import { tenantsOf } from './context.ts';
+import { CliFailure } from './exit.ts';
+
+export const run: Handler = async (context) => {
+  const plan = await context.plan();
+  const pair = await context.pair();
+  const [found, cluster] = await Promise.all([
+    preflight(plan, { source: pair.source, target: pair.target }),
+    lookAtCluster(context),
+  ]);
+  const problems = [...found, ...cluster.problems];
+  const next = cluster.commands;
+  if (problems.length > 0) {
+    const message = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'} in the way of ${plan.name}; mend them and check again`;
+    throw new CliFailure('usage', message, { problems, next });
+  }
+  const tenants = tenantsOf(plan);
+  const data = {
+    plan: plan.name,
+    tables: plan.tables.length,
+    waves: plan.waves.length,
+    tenants: tenants.length,
+  };
+  return {
+    data: { ...data, problems: [], warnings: cluster.warnings },
+    lines: [
+      `${plan.name}: nothing is in the way.`,
+      `  source  ${pair.source.address} ${plan.source.schema}, MySQL ${(await pair.source.server()).version}`,
+      `  target  ${pair.target.address} ${plan.target.schema}, MySQL ${(await pair.target.server()).version}`,
+      `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
+      ...cluster.warnings.map((warning) => `  note    ${warning}`),
+    ],
+    next: [...next, context.change('install')],
+  };
+};
+
+interface Cluster {
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly string[];
+  readonly commands: readonly string[];
+}
+
+/** A cluster that is not up yet is no problem of the plan; `start` asks again. */
+async function lookAtCluster(context: Context): Promise<Cluster> {
+  try {
+    const { missing, names, retention } = await checkCluster(await context.temporal(), await context.plan());
+    const problem = 'are not search attributes of the namespace yet';
+    const remedy = 'create them with the commands below';
+    return {
+      problems:
+        missing.length === 0
+          ? []
+          : [{ field: 'temporal.namespace', value: names.join(', '), problem, remedy }],
+      warnings: retention === null ? [] : [retention.says],
+      commands: [...missing, ...(retention === null ? [] : [retention.command])],
+    };
+  } catch (error) {
+    const why = error instanceof CliFailure ? error.message : (error as Error).message;
+    return { problems: [], warnings: [`the cluster was not checked: ${why}`], commands: [] };
+  }
+}

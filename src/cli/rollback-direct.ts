@@ -1,0 +1,124 @@
+/**
+ * The flip back that needs the source's control schema and nothing else: no Temporal, no worker, no Redis.
+ *
+ * Only tenants in `read-target` are flipped, each by compare-and-set; whoever else was named is refused with
+ * the reason. Redis hears of it if it can; the nodes' poll finds it anyway.
+ */
+import { randomUUID } from 'node:crypto';
+
+import { StaleEpochError } from '../domain/errors.ts';
+import { SECOND } from '../domain/duration.ts';
+import { tripBack } from '../db/migrations.ts';
+import { readStage, readStages, type StageRow } from '../db/stages.ts';
+import type { Pair } from '../db/tracked.ts';
+import type { Handler } from './commands.ts';
+import type { Context, Who } from './context.ts';
+import { CliFailure } from './exit.ts';
+import { awaitNodes, sayFollowed, type Followed } from './following.ts';
+import { oneLine } from './terminal.ts';
+
+const REDIS_WITHIN = 300;
+const NODES_WITHIN = 10 * SECOND;
+
+interface Refused {
+  readonly tenant: string;
+  readonly why: string;
+}
+
+export const run: Handler = async (context, input) => {
+  const named = [...new Set(input.words)];
+  const all = input.has('all');
+  if (all === named.length > 0)
+    throw new CliFailure('usage', 'rollback --direct needs tenants, or --all; not both and not neither');
+  const who = await context.who();
+  const pair = await context.pair();
+  const publisher = await openPublisher(context);
+  const tenants = all ? (await readStages(pair.source, pair.control, -1)).map((row) => row.tenant) : named;
+  const flipped: StageRow[] = [];
+  const refused: Refused[] = [];
+  const requestId = input.text('requestId') ?? randomUUID();
+  for (const tenant of tenants) {
+    const done = await flipBack(pair, tenant, who, requestId);
+    if ('why' in done) refused.push(done);
+    else flipped.push(done);
+  }
+  const published = flipped.length > 0 && (await publisher.ready(REDIS_WITHIN));
+  if (published) await Promise.all(flipped.map((row) => publisher.publish(row)));
+  const last = flipped.at(-1);
+  const followed = last === undefined ? null : await awaitNodes(pair, last, NODES_WITHIN);
+  return {
+    data: { requestId, published, nodes: followed, flipped: flipped.map(shown), refused },
+    lines: [
+      ...flipped.map(
+        (row) => `${oneLine(row.tenant)}: reads come from the source (shadow-read, epoch ${row.epoch}).`,
+      ),
+      ...refused.map(({ tenant, why }) => `${oneLine(tenant)}: refused: ${why}.`),
+      ...summary(context, { flipped, followed, published, all }),
+    ],
+    next: flipped.map((row) => context.line('why', row.tenant)),
+    kind: kindOf({ refused, all, followed }),
+  };
+};
+
+const shown = ({ tenant, stage, epoch, version }: StageRow) => ({ tenant, stage, epoch, version });
+
+async function flipBack(
+  pair: Pair,
+  tenant: string,
+  who: Who,
+  requestId: string,
+): Promise<StageRow | Refused> {
+  try {
+    const row = await tripBack(pair, tenant, who.actor, who.reason, requestId);
+    if (row !== null) return row;
+    const standing = await readStage(pair.source, pair.control, tenant);
+    const why =
+      standing === null
+        ? 'it was never started'
+        : `it is in ${standing.stage}, so its reads come from the source`;
+    return { tenant, why };
+  } catch (error) {
+    if (!(error instanceof StaleEpochError)) throw error;
+    return { tenant, why: error.message };
+  }
+}
+
+interface Summary {
+  readonly flipped: readonly StageRow[];
+  readonly followed: Followed | null;
+  readonly published: boolean;
+  readonly all: boolean;
+}
+
+function summary(_: Context, { flipped, followed, published, all }: Summary): string[] {
+  if (followed === null)
+    return [all ? 'No tenant reads from the target: nothing was flipped.' : 'Nothing was flipped.'];
+  const redis = published
+    ? 'Redis told the nodes'
+    : 'Redis did not answer, so the nodes found it at their poll';
+  return [
+    `${redis}; ${sayFollowed(followed)}.`,
+    `Dual writes go on. ${flipped.length === 1 ? 'Its workflow adopts' : 'Their workflows adopt'} the flip: shadow, stopped.`,
+  ];
+}
+
+/** With --all the others are only listed: every tenant that read from the target was flipped. */
+function kindOf({
+  refused,
+  all,
+  followed,
+}: {
+  refused: readonly Refused[];
+  all: boolean;
+  followed: Followed | null;
+}) {
+  if (refused.length > 0 && !all) return 'refused' as const;
+  return followed !== null && followed.following < followed.live ? ('timed-out' as const) : ('ok' as const);
+}
+
+async function openPublisher(context: Context) {
+  const { openPublisher: open } = await import('../connect.ts');
+  const publisher = open(await context.plan(), context.env);
+  context.closeLater(() => publisher.close());
+  return publisher;
+}

@@ -1,0 +1,187 @@
+/** Starts a tenant's workflow, the shared tables' first, or takes up a tenant whose run is gone. */
+import type { Client } from '@temporalio/client';
+
+import { taskQueue } from '../domain/ids.ts';
+import { tenantPlan, type Plan } from '../domain/plan.ts';
+import { SHARED } from '../domain/stage.ts';
+import { readMigration } from '../db/migrations.ts';
+import { appendAudit } from '../db/stages.ts';
+import type { Pair } from '../db/tracked.ts';
+import type { TenantInput } from '../../workflows/messages.ts';
+import { checkCluster } from './cluster.ts';
+import type { Handler } from './commands.ts';
+import type { Context, Who } from './context.ts';
+import { CliFailure } from './exit.ts';
+import { oneLine } from './terminal.ts';
+
+export const run: Handler = async (context, input) => {
+  const plan = await context.plan();
+  const tenant = await context.tenant(input.tenant);
+  const who = await context.who();
+  const [pair, temporal] = await Promise.all([context.pair(), context.temporal()]);
+  await requireInstalled(context, pair);
+  await requireAttributes(context);
+  const scene: Scene = { context, plan, pair, client: temporal.client, who };
+  const began: Began[] = [];
+  if (tenant !== SHARED && tenantPlan(plan, tenant).hasShared) {
+    const shared = await startShared(scene);
+    if (shared !== null) began.push(shared);
+  }
+  began.push(await (input.has('adopt') ? adopt(scene, tenant) : startNew(scene, tenant)));
+  return {
+    data: { started: began },
+    lines: began.map(say),
+    next: [context.line('status', tenant, '--watch'), context.line('why', tenant)],
+  };
+};
+
+interface Scene {
+  readonly context: Context;
+  readonly plan: Plan;
+  readonly pair: Pair;
+  readonly client: Client;
+  readonly who: Who;
+}
+
+interface Began {
+  readonly tenant: string;
+  readonly how: 'started' | 'adopted' | 'signalled';
+  readonly workflowId: string;
+  readonly runId: string;
+}
+
+// prettier-ignore
+const SAYS: Readonly<Record<Began['how'], string>> = {
+  started: 'started',
+  adopted: 'taken up by a new run where its record stands, held; resume goes on',
+  signalled: 'its run is open and was told to take the tenant up where its record stands, held; resume goes on',
+};
+
+const say = ({ tenant, how, workflowId }: Began): string =>
+  `${oneLine(tenant)}: ${SAYS[how]} (workflow ${workflowId}).`;
+
+/** Unknown schema or table becomes "nothing is installed", with the command. */
+async function requireInstalled(context: Context, pair: Pair): Promise<void> {
+  const { loadTracked } = await import('../db/tracked.ts');
+  if ((await loadTracked(pair)).all().length > 0) return;
+  throw new CliFailure('not-found', 'no table is tracked yet', { next: [context.change('install')] });
+}
+
+async function requireAttributes(context: Context): Promise<void> {
+  const { missing, names, retention } = await checkCluster(await context.temporal(), await context.plan());
+  if (missing.length > 0) {
+    const message = `the namespace has no search attributes ${names.join(', ')}; create them, then start again`;
+    throw new CliFailure('usage', message, { next: missing });
+  }
+  if (retention !== null) context.terminal.note(`note: ${retention.says}: ${retention.command}`);
+}
+
+async function startShared(scene: Scene): Promise<Began | null> {
+  const { context, pair, client } = scene;
+  if ((await openRun(client, await context.workflowId(SHARED))) !== null) return null;
+  const record = await readMigration(pair.source, pair.control, SHARED);
+  if (record !== null && record.phase !== 'aborted') throw goneRun(context, SHARED, record.phase);
+  return launch(scene, SHARED, false);
+}
+
+async function startNew(scene: Scene, tenant: string): Promise<Began> {
+  const { context, pair, client } = scene;
+  const open = await openRun(client, await context.workflowId(tenant));
+  if (open !== null) throw running(context, tenant);
+  const record = await readMigration(pair.source, pair.control, tenant);
+  if (record !== null && record.phase !== 'aborted') throw goneRun(context, tenant, record.phase);
+  return launch(scene, tenant, false);
+}
+
+async function adopt(scene: Scene, tenant: string): Promise<Began> {
+  const { context, client } = scene;
+  const workflowId = await context.workflowId(tenant);
+  const runId = await openRun(client, workflowId);
+  if (runId === null) return launch(scene, tenant, true);
+  await client.workflow.getHandle(workflowId).signal('adopt', scene.who);
+  await audit(scene, tenant, 'start --adopt');
+  return { tenant, how: 'signalled', workflowId, runId };
+}
+
+const running = (context: Context, tenant: string): CliFailure =>
+  new CliFailure('refused', `${oneLine(tenant)} is running already`, {
+    next: [context.line('status', tenant)],
+  });
+
+const goneRun = (context: Context, tenant: string, phase: string): CliFailure =>
+  new CliFailure(
+    'refused',
+    `${oneLine(tenant)} stands in ${phase}, but its run is gone; take it up with --adopt`,
+    {
+      next: [context.change('start', tenant, '--adopt')],
+    },
+  );
+
+/** @returns the id of the run that is open, or null. */
+async function openRun(client: Client, workflowId: string): Promise<string | null> {
+  const { WorkflowNotFoundError } = await import('@temporalio/client');
+  try {
+    const { status, runId } = await client.workflow.getHandle(workflowId).describe();
+    return status.name === 'RUNNING' ? runId : null;
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return null;
+    throw error;
+  }
+}
+
+async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<Began> {
+  const { context, plan, client, who } = scene;
+  const [{ WorkflowExecutionAlreadyStartedError }, { defineSearchAttributeKey, SearchAttributeType }] =
+    await Promise.all([import('@temporalio/client'), import('@temporalio/common')]);
+  const workflowId = await context.workflowId(tenant);
+  const input: TenantInput = { tenant, plan: tenantPlan(plan, tenant), adopt: adopting };
+  const keyword = (name: string, value: string) => ({
+    key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
+    value: value.slice(0, 255),
+  });
+  try {
+    const handle = await client.workflow.start('tenantMigration', {
+      workflowId,
+      taskQueue: taskQueue(plan.name, 'control'),
+      args: [input],
+      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+      workflowIdConflictPolicy: 'FAIL',
+      typedSearchAttributes: [
+        keyword('SwitchbackTenant', tenant),
+        keyword('SwitchbackWave', input.plan.wave),
+        ...(adopting ? [] : [keyword('SwitchbackPhase', 'preflight'), keyword('SwitchbackMode', 'running')]),
+      ],
+      staticSummary: summary(`${plan.name}: move ${tenant}`),
+      staticDetails: details(scene, tenant),
+    });
+    await audit(scene, tenant, adopting ? 'start --adopt' : 'start');
+    return { tenant, how: adopting ? 'adopted' : 'started', workflowId, runId: handle.firstExecutionRunId };
+  } catch (error) {
+    if (error instanceof WorkflowExecutionAlreadyStartedError) throw running(context, tenant);
+    throw error;
+  }
+
+  function details({ pair }: Scene, name: string): string {
+    return [
+      `Moves tenant **${oneLine(name)}** of migration **${plan.name}** (wave ${input.plan.wave}).`,
+      `- source \`${plan.source.schema}\`, target \`${plan.target.schema}\`, control schema \`${pair.control}\``,
+      `- started by ${who.actor}: ${who.reason}`,
+      `- \`switchback status ${oneLine(name)}\`, \`switchback why ${oneLine(name)}\` work without a worker`,
+      `- signals: pause, resume, advance, rollback, retry, waive, setPace, abort with {"requestId", "actor", "reason"}`,
+    ].join('\n');
+  }
+}
+
+/** The server takes at most 400 bytes. */
+const summary = (text: string): string => oneLine(text).slice(0, 100);
+
+const audit = ({ pair, who }: Scene, tenant: string, event: string): Promise<void> =>
+  appendAudit(pair.source, pair.control, {
+    tenant,
+    event,
+    before: null,
+    after: null,
+    epoch: null,
+    requestId: null,
+    ...who,
+  });

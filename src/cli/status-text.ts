@@ -1,0 +1,125 @@
+/** A fleet, or one tenant, as text. */
+import Table from 'cli-table3';
+
+import { formatDuration } from '../domain/duration.ts';
+import type { Mode } from '../domain/phase.ts';
+import type { Backfill, Fleet, TenantState } from './fleet.ts';
+import { some } from './context.ts';
+import { oneLine, type Terminal } from './terminal.ts';
+
+type Paint = (text: string) => string;
+
+const paint = ({ colors }: Terminal): Readonly<Record<Mode, Paint>> => ({
+  stopped: colors.red,
+  paused: colors.yellow,
+  waiting: colors.cyan,
+  running: colors.green,
+});
+
+/** No lines between the cells: what is printed can be cut and searched. */
+const BARE = Object.fromEntries(
+  ['top', 'bottom', 'left', 'right', 'mid', 'middle'].flatMap((side) => [
+    [side, side === 'middle' ? '  ' : ''],
+    [`${side}-mid`, ''],
+    [`${side}-left`, ''],
+    [`${side}-right`, ''],
+    ['mid-mid', ''],
+  ]),
+);
+
+export function aligned(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const table = new Table({
+    chars: BARE,
+    head: [...head],
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  });
+  table.push(...rows.map((row) => [...row]));
+  return table
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd());
+}
+
+const HEAD = [
+  'TENANT',
+  'PHASE',
+  'MODE',
+  'SINCE',
+  'STAGE',
+  'EPOCH',
+  'JOURNAL',
+  'COPIED',
+  'CLEAN',
+  'DRIFT',
+  'NODES',
+  'REASON',
+];
+
+export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
+  const { tenants, notStarted } = fleet;
+  const modes = paint(terminal);
+  const rows = tenants.map((state) => [
+    oneLine(state.tenant),
+    state.phase,
+    modes[state.mode](state.mode),
+    ago(fleet, state.since),
+    `${state.stage}${state.dirty ? ' (dirty)' : ''}`,
+    String(state.epoch),
+    journal(state),
+    copied(state.backfill),
+    state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
+    state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
+    `${state.nodes.following}/${state.nodes.live}`,
+    clip(terminal, oneLine(state.reason ?? '')),
+  ]);
+  return [
+    ...(tenants.length === 0 ? ['No tenant was started yet.'] : aligned(HEAD, rows)),
+    ...(notStarted.length === 0 ? [] : [`Not started: ${some(notStarted)}.`]),
+    ...(fleet.targetReachable ? [] : ['The target cannot be read: how far the copies are is not known.']),
+  ];
+}
+
+export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState): string[] {
+  const mode = paint(terminal)[state.mode](state.mode);
+  const reason = state.reason === null ? [] : [`  reason   ${oneLine(state.reason)}`];
+  return [
+    `${oneLine(state.tenant)}: ${state.phase}, ${mode}, for ${ago(fleet, state.since)}`,
+    ...reason,
+    `  stage    ${state.stage}, epoch ${state.epoch}${state.dirty ? ', dirty: read from the source' : ''}`,
+    `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
+    `  journal  ${journal(state)}`,
+    `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
+    `  clean    ${state.cleanSince === null ? 'not yet' : `for ${ago(fleet, state.cleanSince)}`}`,
+    `  drift    ${state.openDrift} open`,
+    `  wave     ${oneLine(state.wave)}, started ${state.startedAt}`,
+  ];
+}
+
+const ago = ({ at }: Fleet, since: string): string =>
+  formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));
+
+const journal = ({ journal: { rows, ageMs } }: TenantState): string =>
+  rows === 0 ? 'empty' : `${rows} ${rows === 1 ? 'row' : 'rows'}, ${formatDuration(ageMs)}`;
+
+function copied(backfill: Backfill | null): string {
+  if (backfill === null) return 'unknown';
+  const { copied: rows, estimated, percent, tables } = backfill;
+  if (tables.finished === 0 && rows === 0) return '-';
+  const share = percent === null ? '' : percent > 100 ? ' (due)' : ` (${percent} %)`;
+  return `${rows}${estimated === null ? '' : `/${estimated}`}${share}, ${tables.finished}/${tables.all} tables`;
+}
+
+function speed(backfill: Backfill | null): string {
+  if (backfill?.rowsPerSecond == null || backfill.tables.finished === backfill.tables.all) return '';
+  const eta =
+    backfill.etaMs === null
+      ? ''
+      : backfill.etaMs <= 0
+        ? ', due'
+        : `, ${formatDuration(backfill.etaMs)} to go`;
+  return `, ${backfill.rowsPerSecond} rows/s${eta}`;
+}
+
+/** The reason is the last column: on a terminal it must not wrap the table. */
+const clip = ({ isTerminal }: Terminal, text: string): string =>
+  isTerminal && text.length > 60 ? `${text.slice(0, 59)}…` : text;

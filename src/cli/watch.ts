@@ -1,0 +1,34 @@
+/** Keeps looking: redraws in place on a terminal, prints what changed elsewhere, until Ctrl-C. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Context } from './context.ts';
+import type { Outcome } from './terminal.ts';
+
+const EVERY = 1_000;
+const CLEAR_BELOW = '\u001B[0J';
+
+export interface Watched {
+  readonly outcome: Outcome;
+  /** What a line printer compares: without ages, which change every second. */
+  readonly facts: string;
+}
+
+export async function watch(context: Context, look: () => Promise<Watched>): Promise<Outcome> {
+  const { terminal, stopping } = context;
+  let drawn = 0;
+  let last = '';
+  while (!stopping.signal.aborted) {
+    const { outcome, facts } = await look();
+    if (terminal.isTerminal) {
+      terminal.raw(`${drawn === 0 ? '' : `\u001B[${drawn}F`}${CLEAR_BELOW}${outcome.lines.join('\n')}\n`);
+      drawn = outcome.lines.length;
+    } else if (facts !== last) {
+      terminal.out(terminal.json ? JSON.stringify(outcome.data) : outcome.lines.join('\n'));
+    }
+    last = facts;
+    await sleep(EVERY, undefined, { signal: stopping.signal }).catch(() => {}); // Ctrl-C
+  }
+  // The last picture stands already; process.exit spares a second one.
+  await context.close();
+  process.exit(0);
+}

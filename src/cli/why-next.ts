@@ -1,0 +1,40 @@
+/** The exact next commands for a tenant: the first row that fits, as a table. */
+import { SHARED } from '../domain/stage.ts';
+import type { Context } from './context.ts';
+import type { Why } from './why-text.ts';
+
+type Lines = Pick<Context, 'line' | 'change'>;
+
+interface Situation {
+  readonly fits: (why: Why) => boolean;
+  readonly commands: (tenant: string, lines: Lines, why: Why) => string[];
+}
+
+const stopped = ({ mode }: Why): boolean => mode === 'stopped';
+const because = (why: Why, text: string): boolean => stopped(why) && (why.reason ?? '').includes(text);
+const closed = (why: Why, gate: string): boolean =>
+  why.gates.some((verdict) => verdict.gate === gate && !verdict.open && !verdict.waived);
+
+// prettier-ignore
+const SITUATIONS: readonly Situation[] = [
+  { fits: ({ phase }) => phase === 'aborted', commands: (tenant, { change }) => [change('start', tenant)] },
+  { fits: (why) => because(why, '--adopt'), commands: (tenant, { change }) => [change('start', tenant, '--adopt')] },
+  { fits: (why) => because(why, 'capture was lost') || closed(why, 'capture'), commands: (tenant, { change }) => [change('install'), change('retry', tenant)] },
+  { fits: (why) => stopped(why) && why.openDrift > 0, commands: (tenant, { change }) => [change('repair', tenant), change('retry', tenant)] },
+  { fits: (why) => because(why, 'preflight'), commands: (tenant, { line, change }) => [line('plan', 'check'), change('retry', tenant)] },
+  { fits: stopped, commands: (tenant, { change }) => [change('retry', tenant)] },
+  { fits: ({ mode }) => mode === 'paused', commands: (tenant, { change }) => [change('resume', tenant)] },
+  { fits: (why) => closed(why, 'approval'), commands: (tenant, { change }) => [change('advance', tenant)] },
+  { fits: (why) => closed(why, 'shared') && why.tenant !== SHARED, commands: (_, { line }) => [line('why', SHARED)] },
+  { fits: (why) => closed(why, 'nodes'), commands: (_, { line }) => [line('flags')] },
+  { fits: (why) => why.openDrift > 0, commands: (tenant, { change }) => [change('repair', tenant)] },
+  { fits: () => true, commands: (tenant, { line }) => [line('status', tenant, '--watch')] },
+];
+
+export function nextCommands(why: Why, context: Lines): string[] {
+  const lines: Lines = {
+    line: (...words) => context.line(...words),
+    change: (...words) => context.change(...words),
+  };
+  return SITUATIONS.find(({ fits }) => fits(why))!.commands(why.tenant, lines, why);
+}

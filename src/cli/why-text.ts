@@ -1,0 +1,140 @@
+/** `why` as text. Hashes are cut: they are there to be compared with each other. */
+import { formatDuration } from '../domain/duration.ts';
+import type { Evidence, GateVerdict } from '../domain/gate.ts';
+import { PHASES, type Mode, type Phase } from '../domain/phase.ts';
+import { aligned } from './status-text.ts';
+import { oneLine, type Terminal } from './terminal.ts';
+
+export interface DriftLine {
+  readonly id: number;
+  readonly table: string;
+  readonly key: string;
+  readonly class: string;
+  readonly columns: readonly string[];
+  readonly sourceHash: string | null;
+  readonly targetHash: string | null;
+  readonly foundAt: string;
+  /** The same tenant had a missing row before. */
+  readonly recurred: boolean;
+}
+
+export interface AuditLine {
+  readonly at: string;
+  readonly event: string;
+  readonly before: string | null;
+  readonly after: string | null;
+  readonly actor: string;
+  readonly reason: string;
+}
+
+export interface Why {
+  readonly tenant: string;
+  readonly at: string;
+  readonly phase: Phase;
+  readonly mode: Mode;
+  readonly reason: string | null;
+  readonly since: string;
+  readonly stage: string;
+  readonly epoch: number;
+  readonly dirty: boolean;
+  readonly gates: readonly GateVerdict[];
+  readonly waivers: readonly {
+    readonly gate: string;
+    readonly until: string;
+    readonly actor: string;
+    readonly reason: string;
+  }[];
+  readonly openDrift: number;
+  readonly drift: readonly DriftLine[];
+  readonly audit: readonly AuditLine[];
+  readonly evidence: Evidence;
+}
+
+export function whyLines(terminal: Terminal, why: Why, next: readonly string[]): string[] {
+  return [
+    ...head(why),
+    ...section(`Gates of ${why.phase}`, gates(terminal, why)),
+    ...section('Waived', waivers(why)),
+    ...section(`Open drift: ${why.openDrift}`, drift(why)),
+    ...section('Audit, the last first', audit(why)),
+    ...section(
+      'Next',
+      next.map((command) => `  ${command}`),
+    ),
+  ];
+}
+
+const section = (title: string, lines: readonly string[]): string[] =>
+  lines.length === 0 ? [] : ['', title, ...lines];
+
+function head(why: Why): string[] {
+  const { tenant, phase, mode, reason, since, at, stage, epoch, dirty, evidence } = why;
+  const held = formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));
+  const journal =
+    evidence.journalRows === 0
+      ? 'empty'
+      : `${evidence.journalRows} rows, the oldest ${formatDuration(evidence.journalAge ?? 0)}`;
+  return [
+    `${oneLine(tenant)}: ${phase}, ${mode}, since ${since} (${held})`,
+    `  this phase ${PHASES[phase].does}`,
+    ...(reason === null
+      ? []
+      : [
+          `  ${mode === 'waiting' ? 'waits for' : mode} ${mode === 'waiting' ? '' : 'because '}${oneLine(reason)}`.replace(
+            /  +(?=\S)/g,
+            (gap, at: number) => (at === 0 ? gap : ' '),
+          ),
+        ]),
+    `  stage ${stage}, epoch ${epoch}${dirty ? ', dirty: read from the source' : ''}; journal ${journal}; ${evidence.nodes.following} of ${evidence.nodes.live} live nodes follow`,
+  ];
+}
+
+function gates({ colors }: Terminal, { gates: verdicts }: Why): string[] {
+  if (verdicts.length === 0) return [];
+  const rows = verdicts.map(({ gate, open, waived, saw, needs, clear }) => [
+    open
+      ? `  ${colors.green('open')}`
+      : waived
+        ? `  ${colors.yellow('waived')}`
+        : `  ${colors.red('closed')}`,
+    gate,
+    oneLine(saw),
+    needs,
+    open || waived ? '' : clear,
+  ]);
+  return aligned(['  GATE', '', 'SAW', 'NEEDS', 'CLEARED BY'], rows);
+}
+
+const waivers = (why: Why): string[] =>
+  why.waivers.map(
+    ({ gate, until, actor, reason }) =>
+      `  ${oneLine(gate)} until ${until} by ${oneLine(actor)}: ${oneLine(reason)}`,
+  );
+
+function drift(why: Why): string[] {
+  const rows = why.drift.map((row) => [
+    `  ${row.id}`,
+    row.table,
+    oneLine(row.key),
+    `${row.class}${row.recurred ? ' again' : ''}`,
+    row.columns.join(', ') || '-',
+    short(row.sourceHash),
+    short(row.targetHash),
+    row.foundAt,
+  ]);
+  if (rows.length === 0) return [];
+  const more = why.openDrift - rows.length;
+  return [
+    ...aligned(['  ID', 'TABLE', 'KEY', 'CLASS', 'COLUMNS', 'SOURCE', 'TARGET', 'FOUND'], rows),
+    ...(more > 0 ? [`  and ${more} more`] : []),
+  ];
+}
+
+const short = (hash: string | null): string => (hash === null ? 'no row' : hash.slice(0, 10));
+
+const audit = (why: Why): string[] =>
+  why.audit.map(({ at, event, before, after, actor, reason }) => {
+    const change =
+      after === null || before === after ? '' : before === null ? ` ${after}` : ` ${before} → ${after}`;
+    return `  ${at}  ${oneLine(event)}${change}  ${oneLine(actor)}: ${oneLine(reason)}`;
+  });
