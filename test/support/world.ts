@@ -212,11 +212,9 @@ function makeWorld(
       client.workflow.getHandle<typeof tenantMigration>(tenantWorkflowId(plan.name, tenant)),
     async command(tenant, name, extra = {}) {
       await settled(world, tenant);
-      return world
-        .handle(tenant)
-        .executeUpdate(commandUpdate(name), {
-          args: [{ requestId: randomUUID(), actor: 'test', reason: 'a test', ...extra }],
-        });
+      return world.handle(tenant).executeUpdate(commandUpdate(name), {
+        args: [{ requestId: randomUUID(), actor: 'test', reason: 'a test', ...extra }],
+      });
     },
     status: (tenant) => world.handle(tenant).query(status),
     record: (tenant) => readMigration(pair.source, pair.control, tenant),

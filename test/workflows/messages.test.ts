@@ -5,6 +5,7 @@ import { beforeAll, expect, it } from 'vitest';
 
 import { COMMAND_NAMES } from '../../src/domain/command.ts';
 import { tenantWorkflowId } from '../../src/domain/ids.ts';
+import { record } from '../support/histories.ts';
 import { useWorld } from '../support/world.ts';
 
 const world = useWorld(['acme', 'beta', 'gamma'], { approval: true });
@@ -82,6 +83,7 @@ it('waits for an operator where the plan asks one, and a refused update leaves n
   await command('acme', 'advance', { expectPhase: 'ready' });
   await until('acme', 'ramp', 'waiting');
   expect(await stage('acme')).toBe('read-target');
+  await record('tenant-with-garbage-signals', handle('acme'));
 });
 
 it('waives one gate until a time, with a name and a reason', async () => {
@@ -106,6 +108,7 @@ it('gives up a tenant on abort, keeps its rows, and can start it again', async (
   await expect(command('gamma', 'abort')).rejects.toThrow();
   await command('gamma', 'abort', { expectPhase: 'ready' });
   expect(await handle('gamma').result()).toEqual({ phase: 'aborted' });
+  await record('tenant-aborted', handle('gamma'));
   expect(await stage('gamma')).toBe('source-only');
   expect(await rows('target', "SELECT COUNT(*) AS n FROM customers WHERE tenant_id = 'gamma'")).toEqual([
     { n: '200' },

@@ -1,6 +1,7 @@
 /** One tenant's way on real servers: every transition, and what stops it. */
 import { expect, it } from 'vitest';
 
+import { record } from '../support/histories.ts';
 import { useWorld } from '../support/world.ts';
 
 const world = useWorld(['acme', 'beta']);

@@ -1,0 +1,53 @@
+/** Histories of earlier runs replay on today's code: a six-week run outlives many deployments. */
+import { Worker } from '@temporalio/worker';
+import { expect, it } from 'vitest';
+
+import { bundle } from '../../src/worker.ts';
+import { recorded } from '../support/histories.ts';
+
+const replay = async (workflowBundle: Awaited<ReturnType<typeof bundle>>) => {
+  const results: { name: string; error: string | null; events: number }[] = [];
+  for (const { name, history } of await recorded()) {
+    const error = await Worker.runReplayHistory({ workflowBundle }, history, 'replayed').then(
+      () => null,
+      (failure: unknown) => String(failure),
+    );
+    results.push({ name, error, events: history.events!.length });
+  }
+  return results;
+};
+
+it('replays every recorded history', async () => {
+  const results = await replay(await bundle());
+  expect(results.length).toBeGreaterThanOrEqual(4);
+  expect(results.filter(({ error }) => error !== null)).toEqual([]);
+});
+
+it('fails to replay when the order of commands changes', async () => {
+  const built = await bundle();
+  if (!('code' in built)) throw new Error('this test changes a bundle that was made just now');
+  const code = built.code
+    .replaceAll(
+      "'shadow-read', 'read-target', 'drill: reads to the target'",
+      "'read-target', 'shadow-read', 'x'",
+    )
+    .replace(
+      'await takeUp(run, input.adopt);',
+      'await (0,_temporalio_workflow__WEBPACK_IMPORTED_MODULE_1__.sleep)(5); await takeUp(run, input.adopt);',
+    );
+  const changed =
+    code === built.code
+      ? built.code.replace(
+          /yield takeUp|await takeUp\(run, input\.adopt\)/,
+          'await new Promise((done) => setTimeout(done, 5)); await takeUp(run, input.adopt)',
+        )
+      : code;
+  expect(changed).not.toBe(built.code);
+  const results = await replay({ code: changed });
+  expect(results.some(({ name, error }) => name.startsWith('tenant') && error !== null)).toBe(true);
+});
+
+it('one history is six weeks long and stays under 2,000 events', async () => {
+  const weeks = (await recorded()).find(({ name }) => name.startsWith('tenant-six-weeks'))!;
+  expect(weeks.history.events!.length).toBeLessThan(2_000);
+});
