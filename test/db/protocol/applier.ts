@@ -93,7 +93,7 @@ async function main(config: ApplierConfig): Promise<void> {
   for (let cycles = 1; ; cycles += 1) {
     const tenant = random.pick(config.tenants);
     const dice = random.below(100);
-    armed ||= random.chance(0.3);
+    armed ||= random.chance(0.5);
     try {
       if (dice < 60) await mirror.mirrorTenant(tenant, random.chance(0.5) ? null : random.below(20));
       else if (dice < 75) await mirror.mirrorTenant('_unresolved', null);

@@ -30,12 +30,28 @@ const APPLIERS = 4;
 const WRITERS = 3;
 const FROZEN_PAST_ITS_LOCK = IDLE_TIMEOUT + 700;
 
-/** Every step frozen until the lock is lost, frozen briefly with its statement sent, and killed. */
-const FAULTS: readonly Fault[] = STEP_NAMES.flatMap((step): Fault[] => [
-  { step, moment: 'before', kind: 'freeze', ms: FROZEN_PAST_ITS_LOCK },
-  { step, moment: 'sent', kind: 'freeze', ms: 300 },
-  { step, moment: step.includes('commit') ? 'sent' : 'before', kind: 'kill', ms: 0 },
-]);
+const FROZEN_WITH_ITS_LOCK = 700;
+const LOSES_ITS_LOCK = new Set(['lock', 'image-read', 'delete', 'insert', 'commit-target']);
+
+/** Every step frozen and killed, some also until the lock is lost; a COMMIT is killed when it was just sent. */
+const FAULTS: readonly Fault[] = STEP_NAMES.flatMap((step): Fault[] => {
+  const moment = step.startsWith('commit') ? 'sent' : 'before';
+  return [
+    { step, moment: 'before', kind: 'freeze', ms: FROZEN_WITH_ITS_LOCK },
+    ...(LOSES_ITS_LOCK.has(step)
+      ? [{ step, moment, kind: 'freeze', ms: FROZEN_PAST_ITS_LOCK } as const]
+      : []),
+    { step, moment, kind: 'kill', ms: 0 },
+  ];
+});
+
+/** Where only the lock protects: images are read, nothing is written yet. */
+const BETWEEN_READ_AND_WRITE: readonly Fault[] = ['holders-read', 'delete'].map((step) => ({
+  step: step as Fault['step'],
+  moment: 'before',
+  kind: 'freeze',
+  ms: FROZEN_WITH_ITS_LOCK,
+}));
 
 interface Outcome {
   readonly falseDrift: string[];
@@ -106,7 +122,9 @@ async function stress(fixture: Fixture, run: Run): Promise<Outcome> {
   const random = seeded(run.seed);
   const end = Date.now() + run.seconds * 1_000;
   const over = (): boolean => Date.now() > end || run.enough(outcome);
-  const queue = random.shuffled(FAULTS);
+  const queue = random.shuffled(
+    run.withoutLock ? Array.from({ length: 20 }, () => BETWEEN_READ_AND_WRITE).flat() : FAULTS,
+  );
   const appliers = Array.from({ length: APPLIERS }, (_, index) =>
     keepApplying(over, outcome, () => ({
       sourceUrl,
@@ -140,7 +158,7 @@ async function stress(fixture: Fixture, run: Run): Promise<Outcome> {
 /** Faults up to the next kill, which ends a process; from the front of the queue. */
 function nextFaults(queue: Fault[]): Fault[] {
   const kill = queue.findIndex((fault) => fault.kind === 'kill');
-  return queue.splice(0, kill < 0 ? 2 : Math.min(kill + 1, 4));
+  return queue.splice(0, kill < 0 ? 10 : kill + 1);
 }
 
 /** One applier, started again whenever it was killed. */
@@ -222,7 +240,7 @@ describe('with the tenant lock', () => {
     const outcome = await stress(fixture(), {
       seed: SEED,
       withoutLock: false,
-      seconds: Number(process.env['STRESS_SECONDS'] ?? 40),
+      seconds: 60,
       enough: ({ errors, faults, writes, verdicts }) =>
         errors.length > 0 || (faults.length === FAULTS.length && writes.committed > 1_500 && verdicts > 600),
     });
