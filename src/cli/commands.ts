@@ -42,6 +42,12 @@ export const GLOBAL_OPTIONS: readonly OptionRow[] = [
   { flags: '--json', does: 'Print one JSON object; errors as {"error": {"kind", "code", "message", …}}.' },
 ];
 
+/** Groups of two words, as the list of commands shows them. */
+export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
+  plan: 'Check, print the schema of, or apply the plan: plan check, plan schema, plan apply.',
+  history: 'Keep what happened: history export.',
+};
+
 /** Every change carries them. */
 const WHO: readonly OptionRow[] = [
   { flags: '--reason <text>', does: 'Why; kept in the audit. Required; asked for on a terminal.' },

@@ -3,7 +3,14 @@ import { readFileSync } from 'node:fs';
 
 import { Command, CommanderError, Option } from 'commander';
 
-import { COMMANDS, GLOBAL_OPTIONS, HELP_AFTER, type CommandRow, type OptionRow } from './commands.ts';
+import {
+  COMMANDS,
+  GLOBAL_OPTIONS,
+  GROUP_SUMMARIES,
+  HELP_AFTER,
+  type CommandRow,
+  type OptionRow,
+} from './commands.ts';
 import { Context } from './context.ts';
 import { CliFailure, EXITS } from './exit.ts';
 import { explain } from './faults.ts';
@@ -137,7 +144,7 @@ function parentOf(program: Command, name: string, group: string): Command {
     program.commands.find((command) => command.name() === name) ??
     program
       .command(name)
-      .summary(`See switchback ${name} --help.`)
+      .summary(GROUP_SUMMARIES[name] ?? '')
       .helpOption('--help', 'Show this help.')
       .helpCommand(false)
       .helpGroup(group)

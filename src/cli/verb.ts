@@ -5,6 +5,7 @@ import type { CommandName } from '../domain/command.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
 import type { Input } from './input.ts';
+import { CliFailure } from './exit.ts';
 import { sendOrder, type Answer, type Payload } from './order.ts';
 import { oneLine, type Outcome } from './terminal.ts';
 
@@ -24,6 +25,11 @@ export const verb =
   (name: CommandName): Handler =>
   async (context, input) => {
     const { tenant } = input;
+    // Only the workflow can judge the rest; this would be refused in any phase.
+    if (name === 'abort' && input.text('expectPhase') === null) {
+      const message = 'abort needs --expect-phase, the phase that you saw';
+      throw new CliFailure('usage', message, { next: [context.line('status', tenant)] });
+    }
     const payload = await payloadOf(context, input);
     const answer = await sendOrder(context, { tenant, name, payload });
     return describe(context, { tenant, name, requestId: payload.requestId, answer });

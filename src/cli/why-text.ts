@@ -3,7 +3,7 @@ import { formatDuration } from '../domain/duration.ts';
 import type { Evidence, GateVerdict } from '../domain/gate.ts';
 import { PHASES, type Mode, type Phase } from '../domain/phase.ts';
 import { aligned } from './status-text.ts';
-import { oneLine, type Terminal } from './terminal.ts';
+import { oneLine, quoted, type Terminal } from './terminal.ts';
 
 export interface DriftLine {
   readonly id: number;
@@ -16,6 +16,12 @@ export interface DriftLine {
   readonly foundAt: string;
   /** The same tenant had a missing row before. */
   readonly recurred: boolean;
+}
+
+export interface ShadowLine {
+  readonly read: string;
+  readonly samples: number;
+  readonly differing: number;
 }
 
 export interface AuditLine {
@@ -46,6 +52,8 @@ export interface Why {
   }[];
   readonly openDrift: number;
   readonly drift: readonly DriftLine[];
+  /** Reads of the application whose answers differed between the sides. */
+  readonly shadowReads: readonly ShadowLine[];
   readonly audit: readonly AuditLine[];
   readonly evidence: Evidence;
 }
@@ -56,6 +64,7 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
     ...section(`Gates of ${why.phase}`, gates(terminal, why)),
     ...section('Waived', waivers(why)),
     ...section(`Open drift: ${why.openDrift}`, drift(why)),
+    ...section('Shadow reads that differed', shadowReads(why)),
     ...section('Audit, the last first', audit(why)),
     ...section(
       'Next',
@@ -67,6 +76,14 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', title, ...lines];
 
+/** A pause says by whom already. */
+const SAYS_WHY: Readonly<Record<Mode, string>> = {
+  running: 'note:',
+  waiting: 'waits for',
+  paused: 'held:',
+  stopped: 'stopped by',
+};
+
 function head(why: Why): string[] {
   const { tenant, phase, mode, reason, since, at, stage, epoch, dirty, evidence } = why;
   const held = formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));
@@ -77,21 +94,14 @@ function head(why: Why): string[] {
   return [
     `${oneLine(tenant)}: ${phase}, ${mode}, since ${since} (${held})`,
     `  this phase ${PHASES[phase].does}`,
-    ...(reason === null
-      ? []
-      : [
-          `  ${mode === 'waiting' ? 'waits for' : mode} ${mode === 'waiting' ? '' : 'because '}${oneLine(reason)}`.replace(
-            /  +(?=\S)/g,
-            (gap, at: number) => (at === 0 ? gap : ' '),
-          ),
-        ]),
+    ...(reason === null ? [] : [`  ${SAYS_WHY[mode]} ${oneLine(reason)}`]),
     `  stage ${stage}, epoch ${epoch}${dirty ? ', dirty: read from the source' : ''}; journal ${journal}; ${evidence.nodes.following} of ${evidence.nodes.live} live nodes follow`,
   ];
 }
 
-function gates({ colors }: Terminal, { gates: verdicts }: Why): string[] {
-  if (verdicts.length === 0) return [];
-  const rows = verdicts.map(({ gate, open, waived, saw, needs, clear }) => [
+function gates({ colors }: Terminal, why: Why): string[] {
+  if (why.gates.length === 0) return [];
+  const rows = why.gates.map(({ gate, open, waived, saw, needs, clear }) => [
     open
       ? `  ${colors.green('open')}`
       : waived
@@ -100,7 +110,7 @@ function gates({ colors }: Terminal, { gates: verdicts }: Why): string[] {
     gate,
     oneLine(saw),
     needs,
-    open || waived ? '' : clear,
+    open || waived ? '' : clear.replaceAll('TENANT', quoted(why.tenant)),
   ]);
   return aligned(['  GATE', '', 'SAW', 'NEEDS', 'CLEARED BY'], rows);
 }
@@ -129,6 +139,11 @@ function drift(why: Why): string[] {
     ...(more > 0 ? [`  and ${more} more`] : []),
   ];
 }
+
+const shadowReads = (why: Why): string[] =>
+  why.shadowReads.map(
+    ({ read, samples, differing }) => `  ${oneLine(read)}: ${differing} of ${samples} samples`,
+  );
 
 const short = (hash: string | null): string => (hash === null ? 'no row' : hash.slice(0, 10));
 

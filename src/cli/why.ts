@@ -13,7 +13,7 @@ import { iso } from './fleet.ts';
 import { keyText } from './keys-text.ts';
 import { oneLine } from './terminal.ts';
 import { nextCommands } from './why-next.ts';
-import { whyLines, type AuditLine, type DriftLine, type Why } from './why-text.ts';
+import { whyLines, type AuditLine, type DriftLine, type ShadowLine, type Why } from './why-text.ts';
 
 const AUDIT_SHOWN = 8;
 const DRIFT_SHOWN = 20;
@@ -31,10 +31,11 @@ export const run: Handler = async (context, input) => {
   }
   const tracked = await loadTracked(pair);
   const { phase, mode, reason, since, round, approved, waivers } = record;
-  const [evidence, stage, drift, audit] = await Promise.all([
+  const [evidence, stage, drift, shadowReads, audit] = await Promise.all([
     readEvidence(pair, tracked, { tenant, since, round }),
     readStage(pair.source, pair.control, tenant),
     readDrift(pair, tenant, true),
+    readShadow(pair, tenant),
     readAudit(pair, tenant),
   ]);
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
@@ -53,6 +54,7 @@ export const run: Handler = async (context, input) => {
     waivers: waivers.map((waiver) => ({ ...waiver, until: iso(waiver.until) })),
     openDrift: evidence.openDrift ?? drift.length,
     drift: drift.slice(0, DRIFT_SHOWN).map((row) => driftLine(tracked, row)),
+    shadowReads,
     audit,
     evidence,
   };
@@ -83,6 +85,18 @@ function driftLine(tracked: Tracked, row: DriftRow): DriftLine {
 
 /** Sessions are in UTC. */
 const isoOfText = (text: string): string => iso(Date.parse(`${text.replace(' ', 'T')}Z`));
+
+async function readShadow(pair: Pair, tenant: string): Promise<ShadowLine[]> {
+  const rows = await pair.source.rows(
+    `SELECT read_name, SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(pair.control, 'shadow')}
+     WHERE tenant = ${tenantLiteral(tenant)} GROUP BY read_name HAVING SUM(differing) > 0 ORDER BY SUM(differing) DESC LIMIT 20`,
+  );
+  return rows.map((row) => ({
+    read: row['read_name']!,
+    samples: Number(row['samples']),
+    differing: Number(row['differing']),
+  }));
+}
 
 async function readAudit(pair: Pair, tenant: string): Promise<AuditLine[]> {
   const rows = await pair.source.rows(
