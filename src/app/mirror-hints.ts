@@ -17,6 +17,7 @@ import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { STAGES } from '../domain/stage.ts';
 
 const TURN_EVERY = SECOND;
+const STUCK_MS = 200;
 
 /** One tenant's writes in this node, numbered by their commits. */
 interface Lane {
@@ -27,10 +28,18 @@ interface Lane {
   overdue: number;
   /** Up to this write a failed mirror was counted. */
   failed: number;
+  /** When the drain that runs began; null: none runs. */
+  drainingSince: Milliseconds | null;
+  /** Did the last drain fail? */
+  isFailing: boolean;
   lastTurn: Milliseconds;
   turn: NodeJS.Timeout | null;
   readonly drain: Coalesced;
 }
+
+/** A drain that failed, or that takes many budgets, is no slow one: waiting for the next would not help. */
+const isInTrouble = ({ isFailing, drainingSince }: Lane, budget: Milliseconds): boolean =>
+  isFailing || (drainingSince !== null && performance.now() - drainingSince > Math.max(STUCK_MS, 4 * budget));
 
 export class MirrorHints {
   readonly #link: ReplicaLink;
@@ -80,14 +89,13 @@ export class MirrorHints {
   }
 
   async #awaitDrain(lane: Lane, write: number): Promise<void> {
-    const wasLagging = lane.mirrored < lane.overdue;
     const drained = lane.drain.request().then(
       () => true,
       () => false,
     );
-    if (wasLagging) {
-      // The target is in trouble already: no further write pays for it.
-      lane.overdue = write;
+    if (isInTrouble(lane, this.#budget)) {
+      // No further write pays for it.
+      lane.overdue = Math.max(lane.overdue, write);
       return;
     }
     this.#stats.mirror.awaited += 1;
@@ -126,13 +134,18 @@ export class MirrorHints {
 
   async #drain(tenant: string, lane: Lane): Promise<void> {
     const upTo = lane.written;
+    lane.drainingSince = performance.now();
     try {
       await this.#link.use(({ mirror }) => mirror.drain(tenant));
+      lane.isFailing = false;
       lane.mirrored = upTo;
       lane.failed = Math.max(lane.failed, upTo);
     } catch (error) {
+      lane.isFailing = true;
       this.#countFailure(lane, upTo);
       throw error;
+    } finally {
+      lane.drainingSince = null;
     }
   }
 
@@ -150,6 +163,8 @@ export class MirrorHints {
       mirrored: 0,
       overdue: 0,
       failed: 0,
+      drainingSince: null,
+      isFailing: false,
       lastTurn: Number.NEGATIVE_INFINITY,
       turn: null,
       drain: new Coalesced(() => this.#drain(tenant, lane)),

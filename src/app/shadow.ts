@@ -8,7 +8,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { bulkhead } from 'cockatiel';
+import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 
 import { canonical, unordered } from './canonical.ts';
 import { DeadlineError } from './errors.ts';
@@ -94,8 +94,9 @@ export class ShadowReader {
       const decided = await this.#decisions.execute(() => this.#decide(sample));
       if (decided === null) stats.undecided += 1;
       else this.#count(sample, decided);
-    } catch {
-      stats.undecided += 1; // a side went away, or too many decisions wait
+    } catch (error) {
+      if (error instanceof BulkheadRejectedError) stats.dropped += 1;
+      else stats.undecided += 1; // a side went away
     }
   }
 

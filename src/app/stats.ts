@@ -18,7 +18,7 @@ export interface Stats {
     differing: number;
     /** Same rows in another order; counted as equal. */
     reordered: number;
-    /** Not begun: queue full, breaker open, answer too large. */
+    /** Given up for want of room: queue full, breaker open, answer too large. */
     dropped: number;
     /** Begun but not decided: a side failed, or the journal never held still. */
     undecided: number;

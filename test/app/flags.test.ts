@@ -69,20 +69,22 @@ it('ignores an older epoch, and what is no hint', async () => {
   expect(router.stage('stale')).toBe('read-target');
 });
 
-it('believes a hint only until the table was read again', async () => {
-  await fixture().start('madeup', 'dual-write');
-  const router = await open({ redisUrl: stackInfo().redisUrl, pollMs: 60_000 });
+it('believes a hint only until the table was read again, and never acknowledges by it', async () => {
+  const { pair, start } = fixture();
+  await start('madeup', 'dual-write');
+  const router = await open({ node: 'fooled', redisUrl: stackInfo().redisUrl, pollMs: 60_000 });
   await until(channelHasListener, 'the node listens');
+  const lease = async () =>
+    (await readNodes(pair.source, pair.control)).find(({ node }) => node === 'fooled')!;
+  const before = await lease();
 
-  await publishStage(redis, fixture().pair.control, {
-    tenant: 'madeup',
-    stage: 'read-target',
-    epoch: 1_000,
-    version: 1,
-  });
+  const version = before.version + 1_000;
+  await publishStage(redis, pair.control, { tenant: 'madeup', stage: 'read-target', epoch: 1_000, version });
   await until(() => router.stats().flags.hints === 1, 'the hint arrived');
-
   await until(() => router.stage('madeup') === 'dual-write', 'the table decides');
+  await until(async () => (await lease()).seenAt > before.seenAt, 'the lease was renewed');
+
+  expect((await lease()).version).toBe(before.version);
 });
 
 it('follows a flip within 1.5 s by its poll while Redis is down, and starts without it', async () => {
