@@ -12,6 +12,7 @@ import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import type { Limits } from '../domain/plan.ts';
 import { nextWindowRows } from '../domain/window.ts';
+import { SHARED } from '../domain/stage.ts';
 import { converge, keyLiteral, shareTenant, uniqueHolders } from './converge.ts';
 import type { Database, RawRow, Session } from './database.ts';
 import { insertImages, selectImage } from './images.ts';
@@ -42,9 +43,9 @@ export interface CopySlice {
 
 const PACE_STEP: Milliseconds = 500;
 
-/** Tables of a tenant, parents before children; `_shared` owns the shared ones. */
+/** Tables of a tenant, parents before children; `_shared` owns the shared ones and no other. */
 export const tablesOf = (tracked: Tracked, tenant: string): TrackedTable[] =>
-  tracked.all().filter((table) => ownedBy(table, 't', tenant) !== 'FALSE');
+  tracked.all().filter(({ tenancy }) => (tenancy.kind === 'shared') === (tenant === SHARED));
 
 const cursorTable = (pair: Pair): string => qualified(pair.control, 'backfill_cursor');
 
