@@ -85,7 +85,10 @@ function ownerBytes({ tenancy, table }: TrackedTable, row: 'NEW' | 'OLD'): strin
   return keyOfColumns([columnOf(table, tenancy.column)], row);
 }
 
-/** One statement that journals one row image; for a child it looks its tenant up first. */
+/**
+ * One statement that journals one row image; for a child it looks its tenant up first. By SELECT … INTO, which
+ * reads without locks: the same query inside SET would lock the parent, since only a SELECT is a plain read.
+ */
 function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'): string {
   const { table, id, tenancy, chain, tenantColumn } = tracked;
   const insert = (tenant: string, parent: string): string =>
@@ -94,14 +97,14 @@ function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'):
   if (tenancy.kind !== 'parent')
     return insert(tenantBytes(tenantColumn, `${row}.${ident(tenantColumn.name)}`), 'NULL');
   const [first, ...rest] = chain;
-  const lookup = `SELECT ${tenantBytes(tenantColumn, `p${chain.length - 1}.${ident(tenantColumn.name)}`)} FROM ${qualified(first!.parent.schema, first!.parent.name)} p0 ${rest
+  const lookup = `SELECT ${tenantBytes(tenantColumn, `p${chain.length - 1}.${ident(tenantColumn.name)}`)} INTO owner FROM ${qualified(first!.parent.schema, first!.parent.name)} p0 ${rest
     .map(
       (link, index) =>
         `JOIN ${qualified(link.parent.schema, link.parent.name)} p${index + 1} ON p${index + 1}.${ident(link.references)} = p${index}.${ident(link.column)}`,
     )
     .join(' ')} WHERE p0.${ident(first!.references)} = ${row}.${ident(first!.column)} LIMIT 1`;
   const parent = `IFNULL(${keyOfColumns([columnOf(table, first!.column)], row)}, '')`;
-  return `BEGIN DECLARE owner VARBINARY(1020) DEFAULT NULL; SET owner = (${lookup}); ${insert(
+  return `BEGIN DECLARE owner VARBINARY(1020) DEFAULT NULL; DECLARE CONTINUE HANDLER FOR NOT FOUND SET owner = NULL; ${lookup}; ${insert(
     `IFNULL(owner, ${tenantLiteral(UNRESOLVED)})`,
     `IF(owner IS NULL, ${parent}, NULL)`,
   )} END;`;

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createConnection, type Connection } from 'mysql2/promise';
-import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 import { captureSql, installCapture, lostCapture, passBarrier } from '../../../src/db/capture.ts';
 import { deleteJournal, shareTenant } from '../../../src/db/converge.ts';
@@ -53,7 +53,8 @@ beforeAll(async () => {
   );
   await fixture().mirror.drain('ant');
 });
-afterAll(() => Promise.all(opened.map((connection) => connection.end().catch(() => {}))));
+/** A test that failed leaves no lock behind. */
+afterEach(() => opened.splice(0).forEach((connection) => connection.destroy()));
 
 it('7: the mirror gets its turn beside back-to-back shared windows, where SKIP LOCKED on the tenant starves', async () => {
   const { pair, sql, mirror } = fixture();
@@ -95,9 +96,8 @@ it('8: journal rows are deleted beside an open writer, where IN (…) and a tena
   await writer.query('BEGIN');
   await writer.query('UPDATE customers SET n = n + 1 WHERE id = 2');
   const naive = await connect('source');
-  await naive.query(
-    'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, SESSION innodb_lock_wait_timeout = 1',
-  );
+  await naive.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED');
+  await naive.query('SET SESSION innodb_lock_wait_timeout = 1');
   const many = [...ids, ...Array.from({ length: 480 }, (_, n) => String(1_000_000 + n))];
   await naive.query('BEGIN');
   const outcomes = await Promise.allSettled([
