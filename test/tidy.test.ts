@@ -15,7 +15,7 @@ const MATRIX: Readonly<Record<string, { readonly rooms: readonly string[]; reado
   'src/app':     { rooms: ['src/domain', 'src/db'], packages: ['mysql2', 'ioredis', 'cockatiel', 'node:'] },
   activities:    { rooms: ['src/domain', 'src/db'], packages: ['@temporalio/activity', '@temporalio/common'] },
   workflows:     { rooms: ['src/domain', 'type activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
-  'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', 'node:'] },
+  'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', '@temporalio/envconfig', 'node:'] },
   'src/stack':   { rooms: ['src/domain'], packages: ['mysql2', 'ioredis', 'picocolors', 'cli-table3', '@temporalio/', 'node:'] },
   'src/*.ts':    { rooms: ['src/domain', 'src/db', 'src/app', 'activities'], packages: ['zod', 'yaml', 'pino', 'ioredis', '@temporalio/', 'node:'] },
 };

@@ -1,0 +1,23 @@
+/** `npm run bench -- NAME`: one measurement on real servers, written to `bench/results/NAME.json`. */
+import { mkdir, writeFile } from 'node:fs/promises';
+
+import type { Result } from './result.ts';
+
+const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promise<Result> }>>> = {
+  write: () => import('./write.ts'),
+};
+
+const [name = '', ...rest] = process.argv.slice(2);
+const load = BENCHES[name];
+if (load === undefined || rest.length > 0) {
+  console.error(
+    `${name === '' ? 'name a bench' : `there is no bench "${name}"`}: npm run bench -- ${Object.keys(BENCHES).join(' | ')}`,
+  );
+  process.exitCode = 2;
+} else {
+  const { run } = await load();
+  const result = await run();
+  await mkdir(new URL('results/', import.meta.url), { recursive: true });
+  await writeFile(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(result, null, 2)}\n`);
+  console.log(JSON.stringify(result, null, 2));
+}
