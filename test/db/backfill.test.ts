@@ -92,15 +92,15 @@ describe('a window', () => {
     const { pair, sql, rows, mirror } = fixture();
     const source = watched();
     const side = target({ withoutLock, at: () => {} });
-    let draining: Promise<unknown> | null = null;
+    const draining: Promise<number>[] = [];
     source.afterRead = async () => {
-      if (draining !== null) return;
+      if (draining.length > 0) return;
       await sql('source', `DELETE FROM items WHERE id = ${id}`);
-      draining = mirror.drain('ant');
-      await Promise.race([draining, sleep(500)]);
+      draining.push(mirror.drain('ant'));
+      await Promise.race([...draining, sleep(500)]);
     };
     await copy({ ...pair, source, target: side }, 100 + id);
-    await draining;
+    await Promise.all(draining);
     await Promise.all([source.close(), side.close()]);
     return (await rows('target', `SELECT id FROM items WHERE id = ${id}`)).length > 0;
   }

@@ -8,8 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { afterEach, beforeAll, expect, it } from 'vitest';
 
+import { copyTable } from '../../../src/db/backfill.ts';
 import { journalState } from '../../../src/db/evidence.ts';
 import { keysJoin, keysTable } from '../../../src/db/keys.ts';
+import { purgeJournal } from '../../../src/db/mirror.ts';
+import { flipStage } from '../../../src/db/stages.ts';
+import { judgeHot, judgeKeys } from '../../../src/db/verdict.ts';
 import { child, column, useFixture } from '../../support/pair.ts';
 import { stackInfo, urlWithSchema } from '../../support/stack.ts';
 
@@ -202,7 +206,6 @@ it('6b: the age of a journal row is the same whatever zone its writer was in', a
 });
 
 it('18: a key that is always in flight gets a verdict: mirrored under the lock and compared', async () => {
-  const { judgeHot, judgeKeys } = await import('../../../src/db/verdict.ts');
   const { pair, sql, tracked, rows } = fixture();
   await drain();
   await sql('target', 'UPDATE customers SET n = 999 WHERE id = 10');
@@ -217,9 +220,6 @@ it('18: a key that is always in flight gets a verdict: mirrored under the lock a
 });
 
 it('19: a tenant that was aborted and is started again keeps no row that was deleted meanwhile', async () => {
-  const { flipStage } = await import('../../../src/db/stages.ts');
-  const { purgeJournal } = await import('../../../src/db/mirror.ts');
-  const { copyTable } = await import('../../../src/db/backfill.ts');
   const { pair, sql, rows, tracked, start } = fixture();
   await sql('source', "INSERT INTO customers (id, tenant_id) VALUES (30, 'ant'), (31, 'ant')");
   await drain();
