@@ -176,7 +176,7 @@ export const COMMANDS: readonly CommandRow[] = [
     options: [{ flags: '--watch', does: 'Keep looking; redraws on a terminal, prints changes elsewhere.' }],
     summary: 'Where every tenant stands; the stopped ones first.',
     does: "Where every tenant stands, from the source's control schema; the stopped ones first. Needs neither Temporal nor a worker.",
-    examples: ['status', 'status acme', 'status --watch', 'status --json | jq .tenants[].phase'],
+    examples: ['status', 'status acme', 'status --watch', "status --json | jq '.tenants[].phase'"],
     lasts: true,
     load: () => import('./status.ts'),
   },

@@ -36,7 +36,7 @@ export const run: Handler = async (context, input) => {
   const runs: Exported[] = [];
   for (const runId of runIds) {
     const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    const text = JSON.stringify(historyToJSON(history), null, 1);
+    const text = historyToJSON(history);
     const name = `${workflowId.split('/').at(-1)!}_${runId}.json`;
     const sha256 = createHash('sha256').update(text).digest('hex');
     await writeFile(join(folder, name), text);

@@ -56,7 +56,7 @@ export function until(text: string): string {
   const at = duration === null ? isoTime(text) : Date.now() + duration;
   if (Number.isNaN(at) || at > 8.64e15)
     throw new InvalidArgumentError('give a time such as 2026-12-01T00:00:00Z, or a duration such as 3d');
-  if (at <= Date.now()) throw new InvalidArgumentError('lies in the past; give a later time');
+  if (at <= Date.now()) throw new InvalidArgumentError('it lies in the past, give a later time');
   return new Date(at).toISOString();
 }
 

@@ -88,7 +88,7 @@ async function obstacles(plan: Plan, pair: Pair, withTarget: boolean): Promise<P
 async function dryRun(plan: Plan, pair: Pair, withTarget: boolean) {
   const problems = await obstacles(plan, pair, withTarget);
   const sql = await installSql(plan, pair, withTarget);
-  const statements = sql.map(({ side, statement }) => `-- ${side}\n${statement};`);
+  const statements = sql.map(({ side, statement }) => `-- ${side}\n${forClient(statement)}`);
   const notes = problems.map(
     ({ field, value, problem, remedy }) => `-- in the way: ${field}: ${value} ${problem}; ${remedy}`,
   );
@@ -98,3 +98,7 @@ async function dryRun(plan: Plan, pair: Pair, withTarget: boolean) {
     kind: problems.length > 0 ? ('usage' as const) : ('ok' as const),
   };
 }
+
+/** As the mysql client takes it: the body of a trigger holds semicolons. */
+const forClient = (statement: string): string =>
+  statement.includes(';') ? `DELIMITER $$\n${statement}$$\nDELIMITER ;` : `${statement};`;

@@ -88,15 +88,14 @@ export async function noRun(context: Context, tenant: string): Promise<CliFailur
 
 // prettier-ignore
 const FLAGS: Readonly<Record<string, string>> = {
-  gate: '--gate', until: '--until', rowsPerSecond: '--rows-per-second', expectPhase: '--expect-phase', requestId: '--request-id',
+  gate: '--gate', until: '--until', rowsPerSecond: '--rows-per-second', requestId: '--request-id',
 };
 
 /** The contract speaks of JSON fields; whoever typed a command knows them as options. */
 const inFlags = (text: string): string =>
   text
     .replace(/, as in \{.*$/, '')
-    .replaceAll(
-      /"?\b(gate|until|rowsPerSecond|expectPhase|requestId)\b"?(:?)(?! ")/g,
-      (_, field: string) => FLAGS[field]!,
-    )
-    .replaceAll(/expectPhase: "([\w-]+)"/g, '--expect-phase $1');
+    .replaceAll(/"(gate|until|rowsPerSecond|requestId)"/g, (_, field: string) => FLAGS[field]!)
+    .replaceAll(/\bexpectPhase\b(?:: "([\w-]+)")?/g, (_, given?: string) =>
+      given === undefined ? '--expect-phase' : `--expect-phase ${given}`,
+    );

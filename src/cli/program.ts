@@ -74,13 +74,15 @@ function complaint({ code, message }: CommanderError, words: readonly string[]):
     const known = COMMANDS.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => name);
     return `${group} needs a second word: ${known.join(', ')}`;
   }
+  const invalid = /^error: option '(--[\w-]+).*' argument '(.*)' is invalid\. (.*)$/s.exec(message);
+  if (invalid !== null) return `${invalid[1]} '${invalid[2]}' is not valid; ${invalid[3]}`;
   const [first = '', hint] = message.replace(/^error: /, '').split('\n');
   const near = hint === undefined ? null : /Did you mean (?:one of )?(.*)\?/.exec(hint)?.[1];
   const help =
     code === 'commander.unknownCommand'
       ? 'see switchback --help'
       : `see switchback ${commandOf(words)}--help`;
-  return `${first.replace(/\.$/, '')}; ${near ? `did you mean ${near}?` : help}`;
+  return `${first.replace('. E', ': e').replace(/\.$/, '')}; ${near ? `did you mean ${near}?` : help}`;
 }
 
 const GROUPS = [

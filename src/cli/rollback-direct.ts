@@ -29,7 +29,7 @@ export const run: Handler = async (context, input) => {
   const named = [...new Set(input.words)];
   const all = input.has('all');
   if (all === named.length > 0)
-    throw new CliFailure('usage', 'rollback --direct needs tenants, or --all; not both and not neither');
+    throw new CliFailure('usage', 'rollback --direct needs tenants, or --all, and not both');
   const who = await context.who();
   const pair = await context.pair();
   const publisher = await openPublisher(context);
@@ -53,7 +53,7 @@ export const run: Handler = async (context, input) => {
         (row) => `${oneLine(row.tenant)}: reads come from the source (shadow-read, epoch ${row.epoch}).`,
       ),
       ...refused.map(({ tenant, why }) => `${oneLine(tenant)}: refused: ${why}.`),
-      ...summary(context, { flipped, followed, published, all }),
+      ...summary({ flipped, followed, published, all }),
     ],
     next: flipped.map((row) => context.line('why', row.tenant)),
     kind: kindOf({ refused, all, followed }),
@@ -90,7 +90,7 @@ interface Summary {
   readonly all: boolean;
 }
 
-function summary(_: Context, { flipped, followed, published, all }: Summary): string[] {
+function summary({ flipped, followed, published, all }: Summary): string[] {
   if (followed === null)
     return [all ? 'No tenant reads from the target: nothing was flipped.' : 'Nothing was flipped.'];
   const redis = published

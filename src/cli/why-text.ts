@@ -81,7 +81,7 @@ const SAYS_WHY: Readonly<Record<Mode, string>> = {
   running: 'note:',
   waiting: 'waits for',
   paused: 'held:',
-  stopped: 'stopped by',
+  stopped: 'stopped:',
 };
 
 function head(why: Why): string[] {
@@ -112,7 +112,7 @@ function gates({ colors }: Terminal, why: Why): string[] {
     needs,
     open || waived ? '' : clear.replaceAll('TENANT', quoted(why.tenant)),
   ]);
-  return aligned(['  GATE', '', 'SAW', 'NEEDS', 'CLEARED BY'], rows);
+  return aligned(['  ', 'GATE', 'SAW', 'NEEDS', 'CLEARED BY'], rows);
 }
 
 const waivers = (why: Why): string[] =>
