@@ -59,6 +59,12 @@ export type Event =
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'adopt' };
 
+const LEADS_TO: Readonly<Partial<Record<CommandName, Mode>>> = {
+  pause: 'paused',
+  resume: 'running',
+  retry: 'running',
+};
+
 const SEEN_MAX = 200;
 const REFUSALS_MAX = 5;
 
@@ -123,6 +129,14 @@ export class TenantRun {
     return { tenant, phase, mode, reason, approval: plan.approval, approved, gates: PHASE_GATES[phase] };
   }
 
+  /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath. */
+  private expected(): View {
+    const modes = this.inbox.flatMap((event) =>
+      event.kind === 'command' ? (LEADS_TO[event.command.name] ?? []) : [],
+    );
+    return { ...this.view(), ...(modes.length > 0 ? { mode: modes.at(-1)! } : {}) };
+  }
+
   status(): TenantStatus {
     const { tenant, phase, mode, reason, since, stage, approved, waivers } = this.state;
     return {
@@ -159,7 +173,7 @@ export class TenantRun {
     const parsed = parseCommand(name, payload);
     if (!parsed.ok) return this.refuse(parsed.why);
     if (this.#seen.includes(parsed.command.requestId)) return;
-    const why = judge(parsed.command, this.view());
+    const why = judge(parsed.command, this.expected());
     if (why !== null) return this.refuse(`${name} by ${parsed.command.actor}: ${why}`);
     this.enqueue(parsed.command);
   }
@@ -168,7 +182,7 @@ export class TenantRun {
     const parsed = parseCommand(name, payload);
     if (!parsed.ok) throw new Error(parsed.why);
     if (this.#seen.includes(parsed.command.requestId)) return;
-    const why = judge(parsed.command, this.view());
+    const why = judge(parsed.command, this.expected());
     if (why !== null) throw new Error(why);
   }
 

@@ -12,10 +12,7 @@ export async function record(name: string, handle: WorkflowHandle): Promise<void
   if (process.env['SWITCHBACK_RECORD'] !== '1') return;
   await mkdir(FOLDER, { recursive: true });
   const history = await handle.fetchHistory();
-  await writeFile(
-    new URL(`${name}.json.gz`, FOLDER),
-    gzipSync(JSON.stringify(historyToJSON(history)), { level: 9 }),
-  );
+  await writeFile(new URL(`${name}.json.gz`, FOLDER), gzipSync(historyToJSON(history), { level: 9 }));
 }
 
 export async function recorded(): Promise<{ name: string; history: ReturnType<typeof historyFromJSON> }[]> {

@@ -31,6 +31,7 @@ it('takes a tenant from preflight to ramp, rolls it back, and moves it again', a
   expect(
     await rows('target', "SELECT COUNT(*) AS n FROM customers WHERE name = 'after the rollback'"),
   ).toEqual([{ n: '5' }]);
+  await record('tenant-rolled-back-and-moved-again', world().handle('acme'));
 });
 
 it('flips reads back before it stops the line when a row drifts in ramp, and goes on after repair and retry', async () => {
@@ -70,4 +71,5 @@ it('flips reads back before it stops the line when a row drifts in ramp, and goe
   expect(await rows('target', "SELECT COUNT(*) AS n FROM customers WHERE name = 'corrupted'")).toEqual([
     { n: '0' },
   ]);
+  await record('tenant-drifted-in-ramp', world().handle('beta'));
 });
