@@ -171,7 +171,6 @@ it('loses nothing and fails no request while three tenants move under load and t
     acknowledged: report.acknowledged,
   });
 
-  console.log(JSON.stringify({ latencies: report.latencies, stats: before }, null, 1));
   expect(report.failures).toEqual([]);
   expect(report.staleReads).toBe(0);
   expect(checked).toMatchObject({ rowsDiffering: 0, lostWrites: 0, firstDifferences: [], firstLost: [] });
