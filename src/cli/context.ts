@@ -171,6 +171,9 @@ export function tenantsOf(plan: Plan): string[] {
   return plan.tables.some((table) => table.tenancy.kind === 'shared') ? [SHARED, ...named] : named;
 }
 
+/** Shared tables start with the first tenant. */
+export const firstTenant = (plan: Plan): string => plan.waves[0]?.tenants[0] ?? 'TENANT';
+
 const SOME = 5;
 
 export const some = (words: readonly string[]): string => {

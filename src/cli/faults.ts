@@ -8,6 +8,7 @@ import {
   StaleEpochError,
   TransientDatabaseError,
 } from '../domain/errors.ts';
+import { RETENTION_HOURS } from '../domain/search-attributes.ts';
 import type { Context } from './context.ts';
 import { CliFailure } from './exit.ts';
 
@@ -64,16 +65,24 @@ function ofDatabase(error: DatabaseError, context: Context): CliFailure {
 function ofTemporal(error: unknown, context: Context): CliFailure {
   if (!(error instanceof Error)) return new CliFailure('unexpected', String(error));
   const { name, message, code, cause } = error as Error & { code?: unknown };
-  if (name === 'NamespaceNotFoundError') {
-    const namespace = (error as { namespace?: string }).namespace ?? '';
-    const create = `temporal operator namespace create --namespace ${namespace} --retention 2160h`;
-    return new CliFailure('not-found', `Temporal has no namespace ${namespace}; create it`, {
-      next: [create],
-    });
-  }
+  const [, before, after] =
+    /^.*?(?:Namespace ([\w.-]+) is not found|Namespace not found: '([\w.-]+)')/.exec(message) ?? [];
+  const namespace = before ?? after;
+  if (namespace !== undefined) return noNamespace(namespace);
   const status = (cause as { code?: unknown } | undefined)?.code ?? code;
   if (typeof status === 'number' && UNREACHABLE.has(status)) return context.temporalUnreachable();
   if (name === 'WorkflowNotFoundError' || status === NOT_FOUND)
     return new CliFailure('not-found', `there is no such run: ${message}`);
   return new CliFailure('unexpected', `${name === 'Error' ? '' : `${name}: `}${message}`);
+}
+
+export function noNamespace(namespace: string): CliFailure {
+  const create = `temporal operator namespace create --namespace ${namespace} --retention ${RETENTION_HOURS}h`;
+  return new CliFailure(
+    'not-found',
+    `Temporal has no namespace ${namespace}; create it, or correct temporal.namespace`,
+    {
+      next: [create],
+    },
+  );
 }

@@ -11,7 +11,7 @@ import { appendAudit } from '../db/stages.ts';
 import { createTargetSchema, planTargetSchema } from '../db/target-schema.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
-import { tenantsOf } from './context.ts';
+import { firstTenant } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { installSql } from './install-sql.ts';
 
@@ -61,7 +61,7 @@ export const run: Handler = async (context, input) => {
       `Control schema ${pair.control} stands on both sides.`,
       `Capture stands on ${plan.tables.length} tables of ${plan.source.schema}: every write is journaled in its own transaction.`,
     ],
-    next: [context.line('worker'), context.change('start', tenantsOf(plan)[0] ?? 'TENANT')],
+    next: [context.line('worker'), context.change('start', firstTenant(plan))],
   };
 };
 

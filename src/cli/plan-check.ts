@@ -6,6 +6,7 @@ import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
 import { tenantsOf } from './context.ts';
 import { CliFailure } from './exit.ts';
+import { explain } from './faults.ts';
 
 export const run: Handler = async (context) => {
   const plan = await context.plan();
@@ -61,7 +62,16 @@ async function lookAtCluster(context: Context): Promise<Cluster> {
       commands: [...missing, ...(retention === null ? [] : [retention.command])],
     };
   } catch (error) {
-    const why = error instanceof CliFailure ? error.message : (error as Error).message;
-    return { problems: [], warnings: [`the cluster was not checked: ${why}`], commands: [] };
+    const { kind, message, next } = explain(error, context);
+    if (kind !== 'not-found')
+      return { problems: [], warnings: [`the cluster was not checked: ${message}`], commands: [] };
+    const { namespace } = (await context.plan()).temporal;
+    const problem = {
+      field: 'temporal.namespace',
+      value: namespace,
+      problem: 'does not exist',
+      remedy: 'create it with the command below',
+    };
+    return { problems: [problem], warnings: [], commands: next };
   }
 }

@@ -1,6 +1,6 @@
 /** Where every tenant stands, or one: from the control schema, without Temporal and without a worker. */
 import type { Handler } from './commands.ts';
-import { tenantsOf, type Context } from './context.ts';
+import { firstTenant, tenantsOf, type Context } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { readFleet, type Fleet } from './fleet.ts';
 import { fleetLines, tenantLines } from './status-text.ts';
@@ -36,7 +36,7 @@ async function show(context: Context, tenant: string | null): Promise<Outcome> {
     const stopped = fleet.tenants.find(({ mode }) => mode === 'stopped');
     const next = [
       ...(stopped === undefined ? [] : [context.line('why', stopped.tenant)]),
-      ...(fleet.tenants.length === 0 ? [context.change('start', fleet.notStarted[0] ?? 'TENANT')] : []),
+      ...(fleet.tenants.length === 0 ? [context.change('start', firstTenant(plan))] : []),
     ];
     return { data: { ...fleet }, lines: fleetLines(context.terminal, fleet), next };
   }

@@ -17,6 +17,7 @@ export interface Outcome {
 interface Stream {
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
@@ -48,6 +49,7 @@ export class Terminal {
   readonly canAsk: boolean;
   readonly isTerminal: boolean;
   readonly width: number;
+  readonly height: number;
   readonly #streams: Streams;
 
   constructor(streams: Streams, json: boolean) {
@@ -58,6 +60,7 @@ export class Terminal {
     this.canAsk = stdin.isTTY === true && stderr.isTTY === true && !json;
     this.colors = pc.createColors(this.isTerminal && (env['NO_COLOR'] ?? '') === '');
     this.width = stdout.columns ?? Number.POSITIVE_INFINITY;
+    this.height = stdout.rows ?? Number.POSITIVE_INFINITY;
   }
 
   out(text: string): void {

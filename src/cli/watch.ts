@@ -6,6 +6,8 @@ import type { Outcome } from './terminal.ts';
 
 const EVERY = 1_000;
 const CLEAR_BELOW = '\u001B[0J';
+const WRAP_OFF = '\u001B[?7l';
+const WRAP_ON = '\u001B[?7h';
 
 export interface Watched {
   readonly outcome: Outcome;
@@ -20,8 +22,11 @@ export async function watch(context: Context, look: () => Promise<Watched>): Pro
   while (!stopping.signal.aborted) {
     const { outcome, facts } = await look();
     if (terminal.isTerminal) {
-      terminal.raw(`${drawn === 0 ? '' : `\u001B[${drawn}F`}${CLEAR_BELOW}${outcome.lines.join('\n')}\n`);
-      drawn = outcome.lines.length;
+      // What does not fit is cut, or the cursor would not find its way back up.
+      const lines = outcome.lines.slice(0, terminal.height - 1);
+      const up = drawn === 0 ? '' : `\u001B[${drawn}F`;
+      terminal.raw(`${up}${CLEAR_BELOW}${WRAP_OFF}${lines.join('\n')}\n${WRAP_ON}`);
+      drawn = lines.length;
     } else if (facts !== last) {
       terminal.out(terminal.json ? JSON.stringify(outcome.data) : outcome.lines.join('\n'));
     }

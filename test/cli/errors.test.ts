@@ -1,6 +1,8 @@
 /** Bad input and missing servers: one line that says what to do, the right exit code, nothing changed, no secret. */
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 
 import { describe, expect, it } from 'vitest';
 
@@ -213,6 +215,49 @@ describe('a server that is away', () => {
     expect(said.stdout).not.toContain(PASSWORD);
     expect(JSON.parse(said.stdout)).toMatchObject({ error: { kind: 'unreachable', code: 7 } });
   });
+});
+
+describe('a Temporal cluster that is not ready', () => {
+  const inNamespace = async (namespace: string) => {
+    const { plan: given } = world();
+    return writePlan(await folder(), { ...given, temporal: { namespace } }, `${namespace}.yaml`);
+  };
+
+  it('is told which namespace to create, exit 3', async () => {
+    const said = await switchback(['start', 'acme', '--reason', 'x', '--plan', await inNamespace('nowhere')]);
+
+    expect(said.code, said.all).toBe(3);
+    expect(said.stderr).toContain('temporal operator namespace create --namespace nowhere --retention 2160h');
+  });
+
+  it.skipIf(stackInfo().temporalBinary === null)(
+    'is told which search attributes to create, exit 2',
+    async () => {
+      const { temporalBinary, temporalAddress } = stackInfo();
+      const namespace = world().plan.name;
+      const create = [
+        'operator',
+        'namespace',
+        'create',
+        '--namespace',
+        namespace,
+        '--address',
+        temporalAddress,
+      ];
+      await promisify(execFile)(temporalBinary!, create);
+      const file = await inNamespace(namespace);
+
+      const check = await switchback(['plan', 'check', '--plan', file]);
+      const start = await switchback(['start', 'acme', '--reason', 'x', '--plan', file]);
+
+      for (const said of [check, start]) {
+        expect(said.code, said.all).toBe(2);
+        expect(said.stderr).toContain(
+          `temporal operator search-attribute create --namespace ${namespace} --name SwitchbackTenant --type Keyword`,
+        );
+      }
+    },
+  );
 });
 
 it('says that nothing is installed, and the command', async () => {

@@ -165,6 +165,20 @@ describe.sequential('one tenant on its way', () => {
   });
 });
 
+it('starts the shared tables of the plan before a tenant, once', async () => {
+  const { plan } = world();
+  const countries = { name: 'countries', tenancy: { kind: 'shared' } as const, time: null };
+  const named = { ...plan, name: `${plan.name}-shared`, tables: [...plan.tables, countries] };
+  const file = await writePlan(await folder(), named, 'shared.yaml');
+  const words = ['start', 'globex', '--plan', file, '--json', ...because];
+
+  const first = await switchbackHere(words);
+  const second = await switchbackHere(words);
+
+  expect(JSON.parse(first.stdout)).toMatchObject({ started: [{ tenant: SHARED }, { tenant: 'globex' }] });
+  expect(second.code, second.all).toBe(4);
+});
+
 it('does not know shared tables that the plan does not have', async () => {
   expect(await say('start', SHARED, ...because)).toMatchObject({ code: 3 });
 });
