@@ -79,6 +79,10 @@ export class Portal {
 
   /** Two senders change numbers; a number is unique at every moment. */
   swap(tenant: string, ids: readonly [string, string]): Promise<Row[]> {
+    return againOnDeadlock(() => this.#swapOnce(tenant, ids));
+  }
+
+  #swapOnce(tenant: string, ids: readonly [string, string]): Promise<Row[]> {
     return this.#router.write(tenant, async (handle) => {
       const rows = await handle.query<{ id: number; number: string | null }>(
         'SELECT id, number FROM senders WHERE id IN (?, ?) AND tenant_id = ? ORDER BY id FOR UPDATE',
@@ -132,5 +136,19 @@ const deliveries = async (handle: ReadHandle, message: string): Promise<Row[]> =
   );
   return rows.map((row) => ({ ...row, raw: row.raw?.toString('hex') ?? null }));
 };
+
+const DEADLOCK = 1213;
+const ATTEMPTS = 5;
+
+/** Two swaps of neighbours in one unique index can meet head on; InnoDB asks the victim to try again. */
+async function againOnDeadlock<T>(write: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await write();
+    } catch (error) {
+      if ((error as { errno?: number }).errno !== DEADLOCK || attempt === ATTEMPTS) throw error;
+    }
+  }
+}
 
 const isStatus = (word: string): word is Status => (STATUSES as readonly string[]).includes(word);

@@ -82,13 +82,15 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
   }
   await passBarrier(pair.source);
   const created = await incarnations(pair.source, input);
-  for (const { id, table } of input.tables) {
-    const hash = triggersHash(planned.filter((trigger) => trigger.table === table.name));
-    await pair.source.run(
-      `UPDATE ${qualified(pair.control, 'tracked_table')} SET triggers_hash = ?, created = ?, installed_at = NOW(6) WHERE id = ?`,
-      [hash, created.get(table.name) ?? table.created, id],
-    );
-  }
+  await pair.source.transaction(async (session) => {
+    await recordTriggers(session, pair.control, planned);
+    for (const { id, table } of input.tables) {
+      await session.run(
+        `UPDATE ${qualified(pair.control, 'tracked_table')} SET created = ?, installed_at = NOW(6) WHERE id = ?`,
+        [created.get(table.name) ?? table.created, id],
+      );
+    }
+  });
 }
 
 export async function uninstallCapture(
@@ -99,9 +101,10 @@ export async function uninstallCapture(
   for (const name of names) {
     await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
   }
-  await pair.source.run(
-    `UPDATE ${qualified(pair.control, 'tracked_table')} SET triggers_hash = NULL, installed_at = NULL`,
-  );
+  await pair.source.transaction(async (session) => {
+    await recordTriggers(session, pair.control, []);
+    await session.run(`UPDATE ${qualified(pair.control, 'tracked_table')} SET installed_at = NULL`);
+  });
   return names;
 }
 
@@ -188,10 +191,26 @@ async function standingTriggers(pair: Pair): Promise<Standing> {
 const stands = (standing: Standing, trigger: Trigger): boolean =>
   standing.get(trigger.name) === `${trigger.table}\0${compact(trigger.body)}`;
 
-const triggersHash = (triggers: readonly Trigger[]): string =>
+const bodyHash = (table: string, body: string): string =>
   createHash('sha256')
-    .update(triggers.map((trigger) => `${trigger.name}\0${trigger.body}`).join('\n'))
+    .update(`${table}\0${compact(body)}`)
     .digest('hex');
+
+/** What stands must be compared with what was installed, not with what a newer worker would install. */
+async function recordTriggers(
+  session: Session,
+  control: string,
+  triggers: readonly Trigger[],
+): Promise<void> {
+  await session.run(`DELETE FROM ${qualified(control, 'capture_trigger')}`);
+  for (const { name, table, body } of triggers) {
+    await session.run(`INSERT INTO ${qualified(control, 'capture_trigger')} VALUES (?, ?, ?)`, [
+      name,
+      table,
+      bodyHash(table, body),
+    ]);
+  }
+}
 
 /**
  * What changes when a table is truncated, rebuilt or swapped: its creation time, which outlives a TRUNCATE,
@@ -234,15 +253,15 @@ export async function lostCapture(pair: Pair): Promise<{ table: string; why: str
     throw new LostCaptureError(error instanceof Error ? error.message : 'a tracked table is gone');
   });
   const standing = await standingTriggers(pair);
+  const recorded = await pair.source.rows(
+    `SELECT name, table_name, body_hash FROM ${qualified(pair.control, 'capture_trigger')}`,
+  );
   const lost = new Map<string, string>();
-  for (const trigger of planTriggers(input)) {
-    if (!stands(standing, trigger)) {
-      const gone = !standing.has(trigger.name);
-      lost.set(
-        trigger.table,
-        `trigger ${trigger.name} on ${trigger.table} ${gone ? 'is gone' : 'was altered'}`,
-      );
-    }
+  for (const row of recorded) {
+    const [table, ...body] = (standing.get(row['name']!) ?? '').split('\0');
+    if (table === row['table_name'] && bodyHash(table!, body.join('\0')) === row['body_hash']) continue;
+    const what = standing.has(row['name']!) ? 'was altered' : 'is gone';
+    lost.set(row['table_name']!, `trigger ${row['name']} on ${row['table_name']} ${what}`);
   }
   const created = await incarnations(pair.source, input);
   for (const row of installed) {

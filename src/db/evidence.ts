@@ -45,7 +45,10 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
       `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
                  AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`,
     ),
-    one(source, `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`),
+    one(
+      source,
+      `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
+    ),
   ]);
   const live = nodes.filter((node) => node.live);
   return {

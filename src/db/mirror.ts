@@ -49,15 +49,7 @@ export class Mirror {
    *   the last cycle, of any process, is at least so many milliseconds old
    */
   async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
-    const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
-    const afterId = this.#afterId(tenant);
-    const result = await converge(this.#pair, this.#tracked, {
-      tenants,
-      journal: { tenant, afterId, limit: BATCH },
-      keys: new Map(),
-      ...(turn === null ? {} : { takeTurn: (target) => takeTurn(target, this.#pair.control, tenant, turn) }),
-      atOneInstant: (_, target) => endTurn(target, this.#pair.control, tenant),
-    });
+    const result = await this.#batch(tenant, this.#afterId(tenant), turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
     return { kind: result.applied < BATCH ? 'drained' : 'behind', applied: result.applied };
@@ -65,16 +57,34 @@ export class Mirror {
 
   /**
    * Applies batches until one covered the whole journal, read from its beginning: whatever was committed
-   * before the call is on the target when it returns.
+   * before the call is on the target when it returns. It keeps a place of its own: another caller's low
+   * water may stand above rows that nobody has applied yet.
    */
   async drain(tenant: string): Promise<number> {
     let applied = 0;
-    this.#lowWater.delete(tenant);
+    let afterId = '0';
     for (;;) {
-      const result = await this.mirrorTenant(tenant, null);
+      const result = await this.#batch(tenant, afterId, null);
       applied += result.applied;
-      if (result.kind === 'drained') return applied;
+      afterId = result.lastId;
+      if (result.applied < BATCH) return applied;
     }
+  }
+
+  async #batch(tenant: string, afterId: string, turn: Milliseconds | null): Promise<Converged> {
+    const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
+    const { control } = this.#pair;
+    return converge(this.#pair, this.#tracked, {
+      tenants,
+      journal: { tenant, afterId, limit: BATCH },
+      keys: new Map(),
+      ...(turn === null
+        ? {}
+        : {
+            takeTurn: (target) => takeTurn(target, control, tenant, turn),
+            atOneInstant: (_, target) => endTurn(target, control, tenant),
+          }),
+    });
   }
 
   async #everybody(): Promise<string[]> {

@@ -44,7 +44,18 @@ export const TRIGGER_PREFIX = 'switchback_';
 /** Every trigger of a migration, in the order in which they are installed: children before parents. */
 export function planTriggers(input: CaptureInput): Trigger[] {
   const own = [...input.tables].reverse().flatMap((tracked) => rowTriggers(input, tracked));
-  return [...own, ...cascadeTriggers(input)];
+  return [...own, ...cascadeTriggers(input)].map(named);
+}
+
+const NAME_MAX = 64;
+
+/**
+ * A name holds a hash of what it does: a newer definition stands beside the older one before that is
+ * dropped, so no write passes in between without a journal row.
+ */
+function named(trigger: Trigger): Trigger {
+  const hash = createHash('sha256').update(`${trigger.table}\0${trigger.body}`).digest('hex').slice(0, 8);
+  return { ...trigger, name: `${trigger.name.slice(0, NAME_MAX - 9)}_${hash}` };
 }
 
 function rowTriggers(input: CaptureInput, tracked: TrackedTable): Trigger[] {
@@ -216,7 +227,7 @@ function cascadeTriggers(input: CaptureInput): Trigger[] {
       const body = hops.map((hop) => journalReached(input.control, tracked, hop, row)).join('');
       return [
         {
-          name: cascadeName(name, parent),
+          name: `${TRIGGER_PREFIX}cascade_${name}_${parent}`,
           table: parent,
           timing,
           event,
@@ -225,16 +236,6 @@ function cascadeTriggers(input: CaptureInput): Trigger[] {
       ];
     }),
   );
-}
-
-const NAME_MAX = 64;
-
-/** A long table name is cut, and told from its like by a hash. */
-function cascadeName(name: string, parent: string): string {
-  const whole = `${TRIGGER_PREFIX}cascade_${name}_${parent}`;
-  if (whole.length <= NAME_MAX) return whole;
-  const hash = createHash('sha256').update(parent).digest('hex').slice(0, 8);
-  return `${whole.slice(0, NAME_MAX - 9)}_${hash}`;
 }
 
 /** An update that leaves the referenced columns alone cascades to nobody. */

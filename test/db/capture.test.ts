@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 import { captureSql, installCapture, lostCapture, uninstallCapture } from '../../src/db/capture.ts';
 import type { Pair } from '../../src/db/tracked.ts';
-import { child, column, dump, useFixture, type Fixture } from '../support/pair.ts';
+import { child, column, dump, useFixture, type Fixture, standingTrigger } from '../support/pair.ts';
 import { stackInfo, urlWithSchema } from '../support/stack.ts';
 import { FaultyDatabase } from './protocol/faults.ts';
 
@@ -102,11 +102,12 @@ describe('losing', () => {
     // A table's creation time has whole seconds.
     await sleep(1_100);
     const { id } = fixture().tracked.byName('notes');
+    const triggerOf = (prefix: string) => standingTrigger(fixture(), prefix);
     const ways: Readonly<Record<string, readonly string[]>> = {
-      'is gone': [`DROP TRIGGER switchback_${id}_update`],
+      'is gone': [`DROP TRIGGER ${await triggerOf(`switchback_${id}_update`)}`],
       'was altered': [
-        `DROP TRIGGER switchback_${id}_delete`,
-        `CREATE TRIGGER switchback_${id}_delete AFTER DELETE ON notes FOR EACH ROW SET @nothing = 1`,
+        `DROP TRIGGER ${await triggerOf(`switchback_${id}_delete`)}`,
+        `CREATE TRIGGER ${await triggerOf(`switchback_${id}_delete`)} AFTER DELETE ON notes FOR EACH ROW SET @nothing = 1`,
       ],
       'was truncated': ['TRUNCATE notes'],
       // As gh-ost and pt-osc do it: the triggers stay on the old table.

@@ -131,3 +131,13 @@ export const dump = async (
   (await fixture.rows(side, `SELECT * FROM ${ident(table)} ORDER BY ${order}`)).map((row) =>
     JSON.stringify(row),
   );
+
+/** A trigger's name ends with a hash of its definition. */
+export async function standingTrigger({ pair }: Fixture, prefix: string): Promise<string> {
+  const [row] = await pair.source.rows(
+    'SELECT TRIGGER_NAME AS name FROM information_schema.TRIGGERS WHERE TRIGGER_SCHEMA = ? AND LEFT(TRIGGER_NAME, CHAR_LENGTH(?)) = ?',
+    [pair.sourceSchema, prefix, prefix],
+  );
+  if (row === undefined) throw new Error(`no trigger begins with ${prefix}`);
+  return row['name']!;
+}

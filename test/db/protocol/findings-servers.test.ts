@@ -10,7 +10,7 @@ import { Database } from '../../../src/db/database.ts';
 import { Mirror, purgeJournal } from '../../../src/db/mirror.ts';
 import type { Pair } from '../../../src/db/tracked.ts';
 import { admitStage } from '../../../src/db/stages.ts';
-import { column, useFixture } from '../../support/pair.ts';
+import { column, useFixture, standingTrigger } from '../../support/pair.ts';
 import { stackInfo, urlWithSchema } from '../../support/stack.ts';
 import { FaultyDatabase } from './faults.ts';
 
@@ -164,7 +164,10 @@ it('12: a cascade fires no trigger of the child; the parent journals it', async 
   await sql('source', "INSERT INTO customers (id, tenant_id) VALUES (20, 'ant'), (21, 'ant')");
   await sql('source', "INSERT INTO orders VALUES (20, 'ant', 20), (21, 'ant', 21)");
   await mirror.drain('ant');
-  await sql('source', 'DROP TRIGGER switchback_cascade_delete_customers');
+  await sql(
+    'source',
+    `DROP TRIGGER ${await standingTrigger(fixture(), 'switchback_cascade_delete_customers')}`,
+  );
   await sql('source', 'DELETE FROM customers WHERE id = 20');
   expect(await journaled()).toBe(0);
   await installCapture(pair);
