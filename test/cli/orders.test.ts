@@ -34,6 +34,10 @@ describe.sequential('one tenant on its way', () => {
     const said = await say('pause', 'acme', '--request-id', 'once', ...because);
 
     expect(said).toMatchObject({ code: 0, json: { via: 'signal', requestId: 'once', accepted: null } });
+    // The server may still hold the update too, but only in memory: the signal is what stands.
+    const { events } = await world().handle('acme').fetchHistory();
+    const signals = (events ?? []).flatMap((event) => event.workflowExecutionSignaledEventAttributes?.signalName ?? []);
+    expect(signals).toEqual(['pause']);
     world().work();
     world().followAsNode();
     await world().until('acme', 'preflight', 'paused');
