@@ -36,7 +36,9 @@ describe.sequential('one tenant on its way', () => {
     expect(said).toMatchObject({ code: 0, json: { via: 'signal', requestId: 'once', accepted: null } });
     // The server may still hold the update too, but only in memory: the signal is what stands.
     const { events } = await world().handle('acme').fetchHistory();
-    const signals = (events ?? []).flatMap((event) => event.workflowExecutionSignaledEventAttributes?.signalName ?? []);
+    const signals = (events ?? []).flatMap(
+      (event) => event.workflowExecutionSignaledEventAttributes?.signalName ?? [],
+    );
     expect(signals).toEqual(['pause']);
     world().work();
     world().followAsNode();
