@@ -122,7 +122,7 @@ export class Context {
     const plan = await this.plan();
     const known = tenantsOf(plan);
     if (known.includes(name)) return name;
-    const { nearest } = await import('../nearest.ts');
+    const { nearest } = await import('../domain/nearest.ts');
     const near = nearest(name, known);
     const hint = near === null ? `it has ${some(known)}` : `did you mean ${near}?`;
     throw new CliFailure('not-found', `the plan ${plan.name} has no tenant ${oneLine(name)}; ${hint}`);
