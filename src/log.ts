@@ -5,7 +5,12 @@ export type Log = Logger;
 
 export const createLog = (name: string, level = process.env['SWITCHBACK_LOG'] ?? 'info'): Log =>
   pino(
-    { name, level, base: { name, pid: process.pid }, redact: { paths: ['url', '*.url', 'password', '*.password', 'sql', '*.sql'], remove: true } },
+    {
+      name,
+      level,
+      base: { name, pid: process.pid },
+      redact: { paths: ['url', '*.url', 'password', '*.password', 'sql', '*.sql'], remove: true },
+    },
     destination({ dest: 2, sync: true }),
   );
 

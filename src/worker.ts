@@ -8,7 +8,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker, type LogLevel } from '@temporalio/worker';
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type LogLevel,
+} from '@temporalio/worker';
 
 import { createActivities } from '../activities/index.ts';
 import { closePair, openPair, openPublisher, trackedCache } from './connect.ts';
@@ -50,11 +57,16 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   loop.start();
   const stopping = new AbortController();
   const deps = { plan, pair, publish: publisher.publish, tracked: trackedCache(pair) };
-  const done = serve(options, createActivities(deps), log, stopping.signal).finally(async () => {
-    await loop.stop();
-    publisher.close();
-    await closePair(pair);
-  });
+  const run = async (): Promise<void> => {
+    try {
+      await serve(options, createActivities(deps), log, stopping.signal);
+    } finally {
+      await loop.stop();
+      publisher.close();
+      await closePair(pair);
+    }
+  };
+  const done = run();
   return {
     done,
     async stop() {
@@ -66,14 +78,22 @@ export function startWorker(options: WorkerOptions): RunningWorker {
 
 type Groups = ReturnType<typeof createActivities>;
 
-async function serve(options: WorkerOptions, activities: Groups, log: Log, stopping: AbortSignal): Promise<void> {
+async function serve(
+  options: WorkerOptions,
+  activities: Groups,
+  log: Log,
+  stopping: AbortSignal,
+): Promise<void> {
   const workflowBundle = await bundle(options.bundle);
   while (!stopping.aborted) {
     try {
       await serveOnce(options, activities, workflowBundle, log, stopping);
     } catch (error) {
       if (stopping.aborted) return;
-      log.warn({ ...errorFields(error), inMs: RETRY_MS }, 'no work from Temporal: is it up? The mirror goes on, and it is tried again');
+      log.warn(
+        { ...errorFields(error), inMs: RETRY_MS },
+        'no work from Temporal: is it up? The mirror goes on, and it is tried again',
+      );
       await sleep(RETRY_MS, undefined, { signal: stopping }).catch(() => {});
     }
   }
@@ -81,7 +101,13 @@ async function serve(options: WorkerOptions, activities: Groups, log: Log, stopp
 
 type Bundle = { code: string } | { codePath: string };
 
-async function serveOnce(options: WorkerOptions, activities: Groups, workflowBundle: Bundle, log: Log, stopping: AbortSignal): Promise<void> {
+async function serveOnce(
+  options: WorkerOptions,
+  activities: Groups,
+  workflowBundle: Bundle,
+  log: Log,
+  stopping: AbortSignal,
+): Promise<void> {
   const { plan } = options;
   const connection = await NativeConnection.connect(loadClientConnectConfig().connectionOptions);
   try {
@@ -99,7 +125,8 @@ async function serveOnce(options: WorkerOptions, activities: Groups, workflowBun
           ...common,
           taskQueue: taskQueue(plan.name, queue),
           activities: { ...activities[queue] },
-          maxConcurrentActivityTaskExecutions: queue === 'data' ? (options.dataSlots ?? SLOTS.data) : SLOTS[queue],
+          maxConcurrentActivityTaskExecutions:
+            queue === 'data' ? (options.dataSlots ?? SLOTS.data) : SLOTS[queue],
           ...(queue === 'control' ? { workflowBundle, maxCachedWorkflows: 500 } : {}),
         }),
       ),
@@ -108,11 +135,16 @@ async function serveOnce(options: WorkerOptions, activities: Groups, workflowBun
       for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
     };
     stopping.addEventListener('abort', stop, { once: true });
-    log.info({ migration: plan.name, queues: workers.map((worker) => worker.options.taskQueue) }, 'worker is running');
+    log.info(
+      { migration: plan.name, queues: workers.map((worker) => worker.options.taskQueue) },
+      'worker is running',
+    );
     try {
       const running = workers.map((worker) => worker.run());
       // One that fails ends the others, so that all start again together.
-      await Promise.all(running.map((run) => run.catch((error: unknown) => (stop(), Promise.reject(error as Error)))));
+      await Promise.all(
+        running.map((run) => run.catch((error: unknown) => (stop(), Promise.reject(error as Error)))),
+      );
     } finally {
       stopping.removeEventListener('abort', stop);
     }
@@ -145,7 +177,9 @@ export function installRuntime(log: Log): void {
     else log.debug(fields, message);
   };
   Runtime.install({
-    logger: new DefaultLogger('INFO', ({ level, message, meta }) => write(level, message, (meta ?? {}) as Record<string, unknown>)),
+    logger: new DefaultLogger('INFO', ({ level, message, meta }) =>
+      write(level, message, (meta ?? {}) as Record<string, unknown>),
+    ),
     telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
   });
 }

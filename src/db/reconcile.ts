@@ -97,7 +97,9 @@ async function reconcileWindow(
   ]);
   const took = Date.now() - started;
   await recordWindow(pair, pass, { tableId: table.id, bounds, source, target });
-  const found = same(source, target) ? NOTHING : await drillDown(pair, tracked, slice, pass, table, query);
+  const found = same(source, target)
+    ? NOTHING
+    : await drillDown(pair, tracked, slice, { pass, table, query });
   const next = {
     ...pass,
     counts: addCounts(pass.counts, { ...found.counts, windows: 1, rows: source.rows }),
@@ -147,14 +149,18 @@ function addCounts(a: PassCounts, b: PassCounts): PassCounts {
 
 const JUDGED_AT_ONCE = 100;
 
+interface SuspectWindow {
+  readonly pass: Pass;
+  readonly table: TrackedTable;
+  readonly query: (side: TrackedTable, select: string) => string;
+}
+
 /** Lists both sides of the window and judges what differs; everything from here on works on keys alone. */
 async function drillDown(
   pair: Pair,
   tracked: Tracked,
   slice: ReconcileSlice,
-  pass: Pass,
-  table: TrackedTable,
-  query: (side: TrackedTable, select: string) => string,
+  { pass, table, query }: SuspectWindow,
 ): Promise<{ counts: PassCounts; stopped: boolean; fresh: number }> {
   const list = (db: Database, side: TrackedTable) =>
     hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));

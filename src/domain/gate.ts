@@ -149,11 +149,18 @@ const GATES = {
   }),
   shared: ({ tenant, evidence: { sharedPhase }, plan }) => {
     if (tenant === SHARED) {
-      return { open: false, saw: 'shared tables are mirrored and clean', needs: 'nothing', clear: 'nothing to do: shared tables stay in shadow; tenants ramp on their own' };
+      return {
+        open: false,
+        saw: 'shared tables are mirrored and clean',
+        needs: 'nothing',
+        clear: 'nothing to do: shared tables stay in shadow; tenants ramp on their own',
+      };
     }
     return {
       open: !plan.hasShared || sharedPhase === 'shadow',
-      saw: plan.hasShared ? `shared tables are ${sharedPhase === null ? 'not started' : `in ${sharedPhase}`}` : 'no shared tables',
+      saw: plan.hasShared
+        ? `shared tables are ${sharedPhase === null ? 'not started' : `in ${sharedPhase}`}`
+        : 'no shared tables',
       needs: 'shared tables copied and clean: in shadow',
       clear: `switchback start ${SHARED}, or see switchback why ${SHARED}`,
     };

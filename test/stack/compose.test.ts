@@ -38,7 +38,16 @@ function optionsOf(name: string, option: string): readonly string[] {
 test('everything that a migration needs is there', () => {
   const names = services.map(([name]) => name).sort();
 
-  expect(names).toEqual(['portal', 'redis', 'setup', 'source', 'target', 'temporal', 'temporal-settings', 'worker']);
+  expect(names).toEqual([
+    'portal',
+    'redis',
+    'setup',
+    'source',
+    'target',
+    'temporal',
+    'temporal-settings',
+    'worker',
+  ]);
 });
 
 test('Temporal gets the search attributes and the retention of the code', () => {

@@ -47,19 +47,22 @@ export interface World {
   readonly plan: Plan;
   readonly pair: Pair;
   readonly client: Client;
-  sql(side: 'source' | 'target', statement: string): Promise<unknown>;
-  rows(side: 'source' | 'target', statement: string): Promise<readonly Record<string, string | null>[]>;
-  work(options?: Partial<WorkerOptions>): RunningWorker;
-  start(tenant: string, adopt?: boolean): Promise<WorkflowHandle<typeof tenantMigration>>;
-  handle(tenant: string): WorkflowHandle<typeof tenantMigration>;
-  command(tenant: string, name: CommandName, extra?: Record<string, unknown>): Promise<Receipt>;
-  status(tenant: string): Promise<TenantStatus>;
-  record(tenant: string): Promise<Migration | null>;
+  readonly sql: (side: 'source' | 'target', statement: string) => Promise<unknown>;
+  readonly rows: (
+    side: 'source' | 'target',
+    statement: string,
+  ) => Promise<readonly Record<string, string | null>[]>;
+  readonly work: (options?: Partial<WorkerOptions>) => RunningWorker;
+  readonly start: (tenant: string, adopt?: boolean) => Promise<WorkflowHandle<typeof tenantMigration>>;
+  readonly handle: (tenant: string) => WorkflowHandle<typeof tenantMigration>;
+  readonly command: (tenant: string, name: CommandName, extra?: Record<string, unknown>) => Promise<Receipt>;
+  readonly status: (tenant: string) => Promise<TenantStatus>;
+  readonly record: (tenant: string) => Promise<Migration | null>;
   /** Waits for the control record, which says it also when no worker runs. */
-  until(tenant: string, phase: Phase, mode?: Mode, withinMs?: number): Promise<Migration>;
+  readonly until: (tenant: string, phase: Phase, mode?: Mode, withinMs?: number) => Promise<Migration>;
   /** An application node that follows every change, until the test file ends. */
-  followAsNode(): void;
-  stage(tenant: string): Promise<string>;
+  readonly followAsNode: () => void;
+  readonly stage: (tenant: string) => Promise<string>;
 }
 
 const TABLES = [
