@@ -54,7 +54,7 @@ async function takeUp(run: TenantRun, adopting: boolean): Promise<void> {
     );
     run.state.lost = false;
     run.state.claimed = true;
-    if (adopting && run.state.phase !== 'preflight') await settleAdoption(run);
+    if (adopting) await settleAdoption(run);
   });
 }
 

@@ -50,7 +50,7 @@ describe('P2: every committed write reaches the target, whoever wrote it, whatev
     await sql('source', 'DELETE FROM items WHERE id = 2');
     await sql('source', "INSERT INTO items VALUES (2, 'ant', 9)");
     const dying = new Mirror({ ...pair, source, target }, fixture().tracked);
-    await expect(dying.drain('ant')).rejects.toThrow('crashed');
+    await expect(dying.mirrorTenant('ant', 0)).rejects.toThrow('crashed');
     expect(crashed).toBeGreaterThan(0);
     await Promise.all([source.close(), target.close()]);
     await (mirror ?? fixture().mirror).drain('ant');
