@@ -5,7 +5,6 @@
  * reports, and this loop carries both out. A rollback flips first and tidies up afterwards. Nothing but
  * the table or an operator ends a migration: a fault stops the line, a bug parks the workflow task.
  */
-import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 
 import { judge, type Command } from '../src/domain/command.ts';
@@ -19,6 +18,7 @@ import {
 } from '../src/domain/phase.ts';
 import { stopReconcile } from './children.ts';
 import type { TenantInput } from './messages.ts';
+import { orStop, saveMode, stopFor } from './modes.ts';
 import { control } from './proxies.ts';
 import { TenantRun, type Event } from './run.ts';
 import { STEPS, type Outcome } from './steps.ts';
@@ -270,64 +270,3 @@ const COMMAND_ACTS: Readonly<
     return false;
   },
 };
-
-async function saveMode(
-  run: TenantRun,
-  mode: 'running' | 'waiting' | 'paused' | 'stopped',
-  reason: string | null,
-  event: string,
-  command?: Command,
-): Promise<void> {
-  const { state } = run;
-  // Before the record says it: whoever reads the record and answers must not be refused.
-  Object.assign(state, { mode, reason });
-  await orStop(run, async () => {
-    await control(state.plan.name, `${event}: ${mode}`).saveMode({
-      tenant: state.tenant,
-      mode,
-      reason,
-      approved: state.approved,
-      waivers: state.waivers,
-      rowsPerSecond: command?.rowsPerSecond ?? null,
-      actor: command?.actor ?? 'switchback',
-      event,
-      why: command?.reason ?? reason ?? event,
-      requestId: command?.requestId ?? null,
-    });
-    run.show();
-  });
-}
-
-/** A control activity is retried for ever on transient faults; what comes back is for an operator. */
-async function orStop(run: TenantRun, act: () => Promise<void>): Promise<void> {
-  try {
-    await CancellationScope.nonCancellable(act);
-  } catch (error) {
-    if (!(error instanceof ActivityFailure)) throw error;
-    const { type, message } = causeOf(error);
-    run.state.lost = type === 'LostClaimError';
-    run.state.mode = 'stopped';
-    run.state.reason = message;
-    run.hints = run.state.lost ? [`\`switchback start ${run.state.tenant} --adopt\``] : [];
-    run.show();
-  }
-}
-
-async function stopFor(run: TenantRun, error: unknown): Promise<void> {
-  if (!(error instanceof ActivityFailure)) throw error;
-  const { type, message } = causeOf(error);
-  if (type === 'LostClaimError') run.state.lost = true;
-  await saveMode(
-    run,
-    'stopped',
-    type === 'LostCaptureError' ? `capture was lost: ${message}` : message,
-    'stop',
-  );
-}
-
-function causeOf(error: ActivityFailure): { type: string; message: string } {
-  const { cause } = error;
-  return cause instanceof ApplicationFailure
-    ? { type: cause.type ?? 'Error', message: cause.message }
-    : { type: 'Error', message: cause?.message ?? error.message };
-}

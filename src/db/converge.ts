@@ -14,10 +14,11 @@
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
-import { columnOf } from './catalog.ts';
-import type { Database, RawRow, Session, TextRow } from './database.ts';
+import type { Database, RawRow, Session } from './database.ts';
+import { uniqueHolders } from './holders.ts';
 import { insertImages, selectImage } from './images.ts';
-import { keyOfColumns, keysJoin, keySql, keysTable } from './keys.ts';
+import { keysJoin, keySql, keysTable } from './keys.ts';
+import { admitLocks, lockTenants } from './lock.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -88,7 +89,7 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
     }
     tenants = [...new Set([...tenants, ...step.tenants])];
     keys = unionKeys(keys, step.keys);
-    await admitAll(pair, tenants);
+    await admitLocks(pair, tenants);
   }
   throw new TransientDatabaseError(
     `target: the locks of ${tenants.length} tenants did not settle in ${ROUNDS} rounds`,
@@ -127,44 +128,6 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       return extendByHolders(pair, writing, view);
     }
     throw error;
-  }
-}
-
-/** Waits for the rows, in name order so that two appliers never wait for each other. */
-export async function lockTenants(
-  target: Session,
-  control: string,
-  tenants: readonly string[],
-): Promise<string[]> {
-  const sorted = [...new Set(tenants)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  const rows = await target.rows(
-    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE`,
-  );
-  if (rows.length < sorted.length) throw new TransientDatabaseError('target: a tenant has no lock row yet');
-  checkDirection(rows);
-  return sorted;
-}
-
-/** Disjoint windows of one tenant share its lock; mirror, verdict and repair exclude them. */
-export async function shareTenant(target: Session, control: string, tenant: string): Promise<void> {
-  const rows = await target.rows(
-    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant = ${tenantLiteral(tenant)} FOR SHARE`,
-  );
-  if (rows.length === 0) throw new TransientDatabaseError('target: the tenant has no lock row yet');
-  checkDirection(rows);
-}
-
-function checkDirection(rows: readonly TextRow[]): void {
-  const turned = rows.find((row) => row['direction'] !== 'forward');
-  if (turned !== undefined)
-    throw new DatabaseError(`target: the mirror of ${turned['tenant']} does not run forward`);
-}
-
-async function admitAll(pair: Pair, tenants: readonly string[]): Promise<void> {
-  for (const tenant of tenants) {
-    await pair.target.run(
-      `INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(tenant)}, 'forward', 0)`,
-    );
   }
 }
 
@@ -308,37 +271,6 @@ async function extendByHolders(pair: Pair, tracked: TrackedTable, view: SourceVi
     tenants: others.map((holder) => holder.tenant),
     keys: new Map([[tracked.id, new Set(others.map((holder) => holder.key))]]),
   };
-}
-
-export interface Holder {
-  readonly key: string;
-  readonly tenant: string;
-}
-
-/** Target rows that hold a unique value (the primary key too) that the source gives to one of `keys`. */
-export async function uniqueHolders(
-  pair: Pair,
-  tracked: TrackedTable,
-  keys: ReadonlySet<string>,
-): Promise<Holder[]> {
-  const { table } = tracked;
-  const holders = new Map<string, Holder>();
-  for (const index of table.indexes.filter((candidate) => candidate.unique && !candidate.prefixed)) {
-    const columns = index.columns.map((name) => columnOf(table, name));
-    const values = await pair.source.rows(
-      `SELECT ${keyOfColumns(columns, 't')} AS value FROM ${keysTable(table.primary, [...keys])} k
-       STRAIGHT_JOIN ${qualified(pair.sourceSchema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
-    );
-    const present = values.flatMap((row) => row['value'] ?? []);
-    if (present.length === 0) continue;
-    const rows = await pair.target.rows(
-      `SELECT ${keySql(table, 't')} AS row_key, ${tenantSql(tracked, 't')} AS tenant FROM ${keysTable(columns, present)} k
-       STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(columns, 'k', 't')} ${joinChain(tracked, 't')}`,
-    );
-    for (const row of rows)
-      holders.set(row['row_key']!, { key: row['row_key']!, tenant: row['tenant'] ?? UNRESOLVED });
-  }
-  return [...holders.values()];
 }
 
 function addKey(keys: Map<number, Set<string>>, id: number, key: string): void {

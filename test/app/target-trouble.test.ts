@@ -44,7 +44,7 @@ async function longest(router: Router, tenant: string): Promise<number> {
 
 const unpassworded = (url: string): string => url.replace(/:[^:@/]+@/, ':wrong@');
 
-describe('a dead, frozen or refusing target never fails a request and never delays one before the flip', () => {
+describe('P1: a dead, frozen or refusing target never fails a request and never delays one before the flip', () => {
   const troubles = {
     dead: {
       begin: () => stack().target.kill(),

@@ -5,7 +5,8 @@ import { createConnection, type Connection } from 'mysql2/promise';
 import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 import { captureSql, installCapture, lostCapture, passBarrier } from '../../../src/db/capture.ts';
-import { deleteJournal, shareTenant } from '../../../src/db/converge.ts';
+import { deleteJournal } from '../../../src/db/converge.ts';
+import { shareTenant } from '../../../src/db/lock.ts';
 import { Database } from '../../../src/db/database.ts';
 import { Mirror, purgeJournal } from '../../../src/db/mirror.ts';
 import type { Pair } from '../../../src/db/tracked.ts';
