@@ -11,9 +11,10 @@
  * This file shares no code with `images.ts`: a mistake in how rows are copied must not hide itself here.
  */
 import { DatabaseError, SchemaMismatchError } from '../domain/errors.ts';
-import { storedColumns, type Column, type Table } from './catalog.ts';
+import { storedColumns, type Column } from './catalog.ts';
 import type { Database, Flavour } from './database.ts';
 import { ident } from './sql.ts';
+import type { TrackedTable } from './tenancy.ts';
 
 export interface WindowDigest {
   readonly rows: number;
@@ -53,9 +54,21 @@ function all(types: readonly string[], form: Form, text: Rule['text']): Record<s
   return Object.fromEntries(types.map((type) => [type, { form, text }]));
 }
 
+type Side = TrackedTable['side'];
+
+/**
+ * JSON travels as text, and text has no DECIMAL: `1.10` becomes the double 1.1 on the target. So the source
+ * is digested as it looks after one round trip through text; the target, which made that trip, as it is.
+ */
+const JSON_ONCE: Rule = {
+  form: 'hashed',
+  text: (value) =>
+    `CAST(CAST(CAST(${value} AS CHAR CHARACTER SET utf8mb4) AS JSON) AS CHAR CHARACTER SET utf8mb4)`,
+};
+
 /** The canonical text of one column, NULL as `~`. */
-export function canonicalColumn(column: Column, row: string): string {
-  const rule = RULES[column.type];
+export function canonicalColumn(column: Column, row: string, side: Side): string {
+  const rule = column.type === 'json' && side === 'source' ? JSON_ONCE : RULES[column.type];
   if (rule === undefined)
     throw new SchemaMismatchError(`no digest rule for type ${column.type} of column ${column.name}`);
   const text = rule.text(`${row}.${ident(column.name)}`);
@@ -70,9 +83,9 @@ export function canonicalColumn(column: Column, row: string): string {
 }
 
 /** `SHA2(E, 256)` of one row: 64 hex digits, NULL when the text was too long for a packet. */
-export const rowHash = (table: Table, row: string): string =>
+export const rowHash = ({ table, side }: Pick<TrackedTable, 'table' | 'side'>, row: string): string =>
   `SHA2(CONCAT(${storedColumns(table)
-    .map((column) => canonicalColumn(column, row))
+    .map((column) => canonicalColumn(column, row, side))
     .join(", '|', ")}), 256)`;
 
 /** @param rows a query whose only column is `h`, the row hash */

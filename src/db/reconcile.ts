@@ -89,11 +89,8 @@ async function reconcileWindow(
   const query = (side: TrackedTable, select: string): string =>
     windowSql(side, slice.tenant, cut, bounds, select);
   const [source, target] = await Promise.all([
-    digestOf(pair.source, query(table, `${rowHash(table.table, 't')} AS h`)),
-    digestOf(
-      pair.target,
-      query(tracked.target(table.id), `${rowHash(tracked.target(table.id).table, 't')} AS h`),
-    ),
+    digestOf(pair.source, query(table, `${rowHash(table, 't')} AS h`)),
+    digestOf(pair.target, query(tracked.target(table.id), `${rowHash(tracked.target(table.id), 't')} AS h`)),
   ]);
   const took = Date.now() - started;
   await recordWindow(pair, pass, { tableId: table.id, bounds, source, target });
@@ -163,7 +160,7 @@ async function drillDown(
   { pass, table, query }: SuspectWindow,
 ): Promise<{ counts: PassCounts; stopped: boolean; fresh: number }> {
   const list = (db: Database, side: TrackedTable) =>
-    hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side.table, 't')} AS h`));
+    hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side, 't')} AS h`));
   const [source, target] = await Promise.all([
     list(pair.source, table),
     list(pair.target, tracked.target(table.id)),

@@ -12,6 +12,8 @@ import { kindOf } from './kinds.ts';
 import { ident, qualified, tenantLiteral } from './sql.ts';
 
 export interface TrackedTable {
+  /** Through which side's schema the table is seen. */
+  readonly side: 'source' | 'target';
   readonly id: number;
   readonly table: Table;
   readonly tenancy: Tenancy;
@@ -114,13 +116,19 @@ export function track(
     throw new SchemaMismatchError(`table ${plan.table.name}: its parents lead to no tenant column`);
   }
   const top = chain.at(-1)?.parent ?? plan.table;
-  return { ...plan, chain, tenantColumn: tenancy.kind === 'column' ? columnOf(top, tenancy.column) : null };
+  return {
+    ...plan,
+    side: 'source',
+    chain,
+    tenantColumn: tenancy.kind === 'column' ? columnOf(top, tenancy.column) : null,
+  };
 }
 
 /** A tracked table seen through the other side's schema (its name may differ). */
-export function onSide(tracked: TrackedTable, schema: string): TrackedTable {
+export function onTarget(tracked: TrackedTable, schema: string): TrackedTable {
   return {
     ...tracked,
+    side: 'target',
     table: { ...tracked.table, schema },
     chain: tracked.chain.map((link) => ({ ...link, parent: { ...link.parent, schema } })),
   };

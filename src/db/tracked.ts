@@ -4,7 +4,7 @@ import type { Tenancy } from '../domain/plan.ts';
 import { readTables } from './catalog.ts';
 import type { Database } from './database.ts';
 import { qualified } from './sql.ts';
-import { onSide, track, type TrackedTable } from './tenancy.ts';
+import { onTarget, track, type TrackedTable } from './tenancy.ts';
 
 /** Both sides of a migration, as every piece of code below `src/db` takes them. */
 export interface Pair {
@@ -22,7 +22,7 @@ export class Tracked {
 
   constructor(tables: readonly TrackedTable[], targetSchema: string) {
     this.#source = new Map(tables.map((tracked) => [tracked.id, tracked]));
-    this.#target = new Map(tables.map((tracked) => [tracked.id, onSide(tracked, targetSchema)]));
+    this.#target = new Map(tables.map((tracked) => [tracked.id, onTarget(tracked, targetSchema)]));
   }
 
   /** Parents before their children. */

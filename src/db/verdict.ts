@@ -117,7 +117,7 @@ async function readSide(
 ): Promise<Map<number, Side>> {
   const { table } = side;
   const rows = await db.rows(
-    `SELECT k.n AS n, ${keySql(table, 't')} AS row_key, ${rowHash(table, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
+    `SELECT k.n AS n, ${keySql(table, 't')} AS row_key, ${rowHash(side, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
   );
   return new Map(
@@ -152,9 +152,9 @@ async function differingColumns(
   tableId: number,
   keys: readonly string[],
 ): Promise<Map<string, string[]>> {
-  const read = (db: Database | Session, { table }: TrackedTable) =>
+  const read = (db: Database | Session, { table, side }: TrackedTable) =>
     db.rows(
-      `SELECT k.n AS n, ${list(storedColumns(table).map((column, index) => `SHA2(${canonicalColumn(column, 't')}, 256) AS c${index}`))}
+      `SELECT k.n AS n, ${list(storedColumns(table).map((column, index) => `SHA2(${canonicalColumn(column, 't', side)}, 256) AS c${index}`))}
        FROM ${keysTable(table.primary, keys)} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
     );
   const source = await read(pair.source, tracked.source(tableId));
