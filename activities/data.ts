@@ -56,6 +56,11 @@ export function dataActivities(deps: Deps): DataActivities {
         ({ id }) => !done.some((cursor) => cursor.tableId === id && cursor.finished),
       );
       const progress = new Progress(done);
+      let failed = false;
+      const fail = (error: unknown): never => {
+        failed = true;
+        throw error;
+      };
       const copyNext = async (): Promise<void> => {
         for (let table = open.shift(); table !== undefined; table = open.shift()) {
           const { name } = table.table;
@@ -68,11 +73,16 @@ export function dataActivities(deps: Deps): DataActivities {
               (await readMigration(pair.source, pair.control, tenant))?.rowsPerSecond || limits.rowsPerSecond,
             progress: (cursor, why) =>
               beat({ table: name, ...progress.add(cursor), ...(why === null ? {} : { throttled: why }) }),
-            until: () => Date.now() > ends,
+            until: () => failed || Date.now() > ends,
           });
         }
       };
-      await Promise.all(Array.from({ length: Math.max(1, limits.backfillParallel) }, copyNext));
+      // Every lane has ended before the attempt ends: whoever goes on after it must know that nobody writes.
+      const lanes = Array.from({ length: Math.max(1, limits.backfillParallel) }, () =>
+        copyNext().catch(fail),
+      );
+      const broken = (await Promise.allSettled(lanes)).find((lane) => lane.status === 'rejected');
+      if (broken !== undefined) throw broken.reason;
       const cursors = await readCursors(pair, tenant, round);
       const finished = tablesOf(tracked, tenant).every(({ id }) =>
         cursors.some((cursor) => cursor.tableId === id && cursor.finished),
