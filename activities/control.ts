@@ -9,7 +9,7 @@ import { PHASES } from '../src/domain/phase.ts';
 import { forShared, type TenantPlan } from '../src/domain/plan.ts';
 import { UNRESOLVED, type Stage } from '../src/domain/stage.ts';
 import { admitTenants } from '../src/db/control.ts';
-import { readEvidence } from '../src/db/evidence.ts';
+import { captureLost, readEvidence } from '../src/db/evidence.ts';
 import {
   claimTenant,
   enterPhase,
@@ -69,7 +69,8 @@ type Omitted<T> = Omit<T, 'runId'>;
 export interface ControlActivities {
   readonly claim: (input: { tenant: string; wave: string; adopt: boolean }) => Promise<Entered>;
   readonly enterPhase: (input: Omitted<PhaseChange>) => Promise<Entered>;
-  readonly saveMode: (input: Omitted<ModeChange>) => Promise<void>;
+  /** @returns why capture does not hold, or null: a retry then has to copy everything again */
+  readonly saveMode: (input: Omitted<ModeChange>) => Promise<{ captureLost: string | null }>;
   /** One stage change inside a phase: the drill's flips. */
   readonly flip: (input: {
     tenant: string;
@@ -108,6 +109,7 @@ export function controlActivities(deps: Deps): ControlActivities {
     },
     async saveMode(input) {
       await saveMode(pair, { ...input, runId: runId() });
+      return { captureLost: await captureLost(pair.source, pair.control, input.tenant) };
     },
     async flip({ tenant, from, to, reason }) {
       const row = await flipInDrill(pair, { tenant, runId: runId(), from, to, reason });

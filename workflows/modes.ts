@@ -12,12 +12,13 @@ export async function saveMode(
   reason: string | null,
   event: string,
   command?: Command,
-): Promise<void> {
+): Promise<{ captureLost: string | null }> {
   const { state } = run;
+  let captureLost: string | null = null;
   // Before the record says it: whoever reads the record and answers must not be refused.
   Object.assign(state, { mode, reason });
   await orStop(run, async () => {
-    await control(state.plan.name, `${event}: ${mode}`).saveMode({
+    const saved = await control(state.plan.name, `${event}: ${mode}`).saveMode({
       tenant: state.tenant,
       mode,
       reason,
@@ -29,8 +30,11 @@ export async function saveMode(
       why: command?.reason ?? reason ?? event,
       requestId: command?.requestId ?? null,
     });
+    // A history from before this answer existed holds none.
+    captureLost = (saved as { captureLost: string | null } | null)?.captureLost ?? null;
     run.show();
   });
+  return { captureLost };
 }
 
 /** A control activity is retried for ever on transient faults; what comes back is for an operator. */

@@ -9,6 +9,7 @@ import {
   sleep,
 } from '@temporalio/workflow';
 
+import { saysDrift } from '../src/domain/drift.ts';
 import { formatDuration } from '../src/domain/duration.ts';
 import { report, type ReconcileInput } from './messages.ts';
 import { reconcile, SLICE } from './proxies.ts';
@@ -28,7 +29,7 @@ export async function continuousReconcile(input: ReconcileInput): Promise<void> 
     setCurrentDetails(
       `${passes} passes in this run; the last one ${pass.clean ? 'was clean' : pass.finished ? `drifted in ${pass.drifted} rows` : 'is under way'}, ${pass.windows} windows, ${pass.rows} rows.`,
     );
-    if (pass.fresh > 0) await tell(tenantWorkflowId, `drift: ${pass.fresh} rows differ or are extra`);
+    if (pass.fresh > 0) await tell(tenantWorkflowId, saysDrift(pass.fresh));
     if (pass.finished)
       await sleep(plan.durations.reconcileEvery, {
         summary: `next pass in ${formatDuration(plan.durations.reconcileEvery)}`,

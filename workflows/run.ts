@@ -15,7 +15,7 @@ import {
   type CommandName,
   type View,
 } from '../src/domain/command.ts';
-import { PHASE_GATES, type GateVerdict, type Waiver } from '../src/domain/gate.ts';
+import { waivableGates, type GateVerdict, type Waiver } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
 import type { TenantPlan } from '../src/domain/plan.ts';
 import type { Stage } from '../src/domain/stage.ts';
@@ -113,7 +113,7 @@ export class TenantRun {
     setHandler(report, (payload: unknown) => this.hear(payload), {
       description: 'From the continuous reconcile.',
     });
-    setHandler(adopt, () => void this.inbox.push({ kind: 'adopt' }), {
+    setHandler(adopt, (payload: unknown) => this.adopted(payload), {
       description: 'Take the tenant up where its control record stands.',
     });
     setHandler(applyPlan, (plan: unknown) => this.apply(plan), {
@@ -126,7 +126,7 @@ export class TenantRun {
 
   view(): View {
     const { tenant, phase, mode, reason, plan, approved } = this.state;
-    return { tenant, phase, mode, reason, approval: plan.approval, approved, gates: PHASE_GATES[phase] };
+    return { tenant, phase, mode, reason, approval: plan.approval, approved, gates: waivableGates(phase) };
   }
 
   /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath. */
@@ -205,6 +205,16 @@ export class TenantRun {
     this.#seen.push(command.requestId);
     if (this.#seen.length > SEEN_MAX) this.#seen.shift();
     this.inbox.push({ kind: 'command', command });
+  }
+
+  private adopted(payload: unknown): void {
+    const who = typeof payload === 'object' && payload !== null ? (payload as Record<string, unknown>) : {};
+    if (typeof who['actor'] !== 'string' || typeof who['reason'] !== 'string') {
+      return this.refuse(
+        'adopt needs {"actor": "...", "reason": "..."}; switchback start TENANT --adopt sends it',
+      );
+    }
+    this.inbox.push({ kind: 'adopt' });
   }
 
   private hear(payload: unknown): void {

@@ -6,6 +6,7 @@
  */
 import { CancellationScope, sleep } from '@temporalio/workflow';
 
+import { saysDrift } from '../src/domain/drift.ts';
 import { formatDuration, SECOND } from '../src/domain/duration.ts';
 import { PHASES, type Phase } from '../src/domain/phase.ts';
 import { startReconcile } from './children.ts';
@@ -56,7 +57,7 @@ export const STEPS: Readonly<Record<Exclude<Phase, 'aborted'>, (run: TenantRun) 
         missingAgain: plan.durations.missingAgain,
         slice: SLICE,
       });
-      if (pass.stopped) return { kind: 'drift', reason: `drift: ${pass.drifted} rows differ or are extra` };
+      if (pass.stopped) return { kind: 'drift', reason: saysDrift(pass.drifted) };
       if (pass.finished && pass.clean) return passGates(run);
     }
   },

@@ -106,7 +106,7 @@ async function conclude(run: TenantRun, outcome: Outcome): Promise<void> {
       return overtaken(run, outcome.by);
     case 'stop':
       run.hints = outcome.hints;
-      return saveMode(run, 'stopped', outcome.reason, 'stop');
+      await saveMode(run, 'stopped', outcome.reason, 'stop');
   }
 }
 
@@ -197,7 +197,9 @@ async function carryOut(run: TenantRun, event: Event): Promise<boolean> {
     return false;
   }
   if (event.kind === 'report') {
-    if (run.state.lost || run.state.phase === 'rolling-back' || run.state.phase === 'aborted') return true;
+    // A late report of a phase that was left: its rows are copied and compared again, or are on their way back.
+    const { lost, phase } = run.state;
+    if (lost || phase === 'rolling-back' || !reconcilesContinuously(phase)) return true;
     await drifted(run, event.report.message);
     return false;
   }
@@ -240,13 +242,14 @@ const COMMAND_ACTS: Readonly<
     run.hints = [];
     if (!run.state.claimed) {
       await takeUp(run, false);
-    } else if (run.state.reason?.startsWith('capture was lost') === true) {
-      await enter(run, 'recapture', {
-        why: 'capture stands again: everything is copied and compared again',
-        command,
-      });
     } else {
-      await saveMode(run, 'running', null, 'retry', command);
+      const { captureLost } = await saveMode(run, 'running', null, 'retry', command);
+      if (captureLost !== null) {
+        await enter(run, 'recapture', {
+          why: `everything is copied and compared again: ${captureLost}`,
+          command,
+        });
+      }
     }
     return false;
   },

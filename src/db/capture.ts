@@ -10,6 +10,7 @@ import { createHash } from 'node:crypto';
 
 import { DatabaseError, LostCaptureError, TransientDatabaseError } from '../domain/errors.ts';
 import type { TablePlan } from '../domain/plan.ts';
+import { declareLost } from './lost-capture.ts';
 import { readForeignKeys, readTables } from './catalog.ts';
 import type { Database, Session } from './database.ts';
 import { literal, qualified } from './sql.ts';
@@ -69,6 +70,8 @@ export async function captureSql(pair: Pair): Promise<string[]> {
  * @throws TransientDatabaseError when a table stays locked for a minute, naming the blocker
  */
 export async function installCapture(pair: Pair, report: (line: string) => void = () => {}): Promise<void> {
+  const lost = await lostCapture(pair);
+  if (lost.length > 0) await declareLost(pair, lost);
   const input = await captureInput(pair);
   const standing = await standingTriggers(pair);
   const planned = planTriggers(input);

@@ -40,11 +40,7 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     ),
     readStage(source, control, query.tenant),
     readNodes(source, control),
-    one(
-      source,
-      `SELECT MAX(reason) AS reason FROM ${qualified(control, 'audit')} a WHERE tenant = ${tenant} AND event = 'dirty'
-                 AND id = (SELECT MAX(id) FROM ${qualified(control, 'audit')} b WHERE b.tenant = ${tenant} AND b.event IN ('dirty', 'clean'))`,
-    ),
+    captureLost(source, control, query.tenant),
     one(
       source,
       `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
@@ -63,9 +59,18 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
       following: live.filter((node) => node.version >= (stage?.version ?? 0)).length,
     },
     certificateAt: ms(certificate?.['at']),
-    captureLost: lost?.['reason'] ?? null,
+    captureLost: lost,
     sharedPhase: (shared?.['phase'] as Phase | undefined) ?? null,
   };
+}
+
+/** Why the tenant is dirty: its capture was lost, and it was not copied again since. */
+export async function captureLost(source: Database, control: string, tenant: string): Promise<string | null> {
+  const audit = qualified(control, 'audit');
+  const [row] = await source.rows(
+    `SELECT event, reason FROM ${audit} WHERE tenant = ${tenantLiteral(tenant)} AND event IN ('dirty', 'clean') ORDER BY id DESC LIMIT 1`,
+  );
+  return row?.['event'] === 'dirty' ? row['reason']! : null;
 }
 
 async function one(source: Database, sql: string): Promise<TextRow | undefined> {

@@ -178,6 +178,13 @@ export async function markRepaired(pair: Pair, ids: readonly number[]): Promise<
   );
 }
 
+/** A new backfill replaces every row: what was open counts as repaired, and unverified until a pass reads it equal. */
+export async function supersedeDrift(pair: Pair, tenant: string): Promise<void> {
+  await pair.source.run(
+    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6) WHERE tenant = ${tenantLiteral(tenant)} AND repaired_at IS NULL`,
+  );
+}
+
 /** A repaired row counts as unverified until a pass that began later reads it equal. */
 export async function verifyRepaired(pair: Pair, tracked: Tracked, pass: Pass): Promise<void> {
   const rows = await pair.source.rows(

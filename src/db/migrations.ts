@@ -8,7 +8,7 @@ import { LostClaimError } from '../domain/errors.ts';
 import type { Waiver } from '../domain/gate.ts';
 import { isPhase, PHASES, type Mode, type Phase } from '../domain/phase.ts';
 import { STAGES, type Stage } from '../domain/stage.ts';
-import { abandonPass } from './ledger.ts';
+import { abandonPass, supersedeDrift } from './ledger.ts';
 import type { Database, Session, TextRow } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { appendAudit, changeStage, readStage, type StageRow } from './stages.ts';
@@ -163,7 +163,10 @@ export async function enterPhase(
     });
     return { migration: (await readMigration(session, pair.control, change.tenant))!, stage };
   });
-  if (change.to === 'backfill') await abandonPass(pair, change.tenant);
+  if (change.to === 'backfill') {
+    await abandonPass(pair, change.tenant);
+    await supersedeDrift(pair, change.tenant);
+  }
   return entered;
 }
 
@@ -179,6 +182,7 @@ async function movePhase(session: Session, pair: Pair, change: PhaseChange, know
     `UPDATE ${migrationTable(pair.control)} SET phase = ?, mode = ?, reason = ?, since = NOW(6), backfill_round = ${round}, approved = ${approved} WHERE tenant = ${tenantLiteral(change.tenant)}`,
     [change.to, change.mode, change.reason],
   );
+  if (change.to === 'shadow') await forgetShadow(session, pair.control, change.tenant);
   await appendAudit(session, pair.control, {
     tenant: change.tenant,
     event: 'phase',
@@ -218,6 +222,11 @@ export async function flipInDrill(
   });
 }
 
+/** Differences that were true once and mended since must not hold a tenant for ever: they are counted anew. */
+async function forgetShadow(session: Session, control: string, tenant: string): Promise<void> {
+  await session.run(`DELETE FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenantLiteral(tenant)}`);
+}
+
 export interface ModeChange {
   readonly tenant: string;
   readonly runId: string;
@@ -236,6 +245,7 @@ export interface ModeChange {
 export async function saveMode(pair: Pair, change: ModeChange): Promise<void> {
   await pair.source.transaction(async (session) => {
     const known = await owned(session, pair, change.tenant, change.runId);
+    if (change.event === 'retry') await forgetShadow(session, pair.control, change.tenant);
     await session.run(
       `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ?, approved = ?, waivers = ?, rows_per_second = ? WHERE tenant = ${tenantLiteral(change.tenant)}`,
       [

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { isMirrored, STAGES, UNRESOLVED, type Stage } from '../domain/stage.ts';
 import { lostCapture } from './capture.ts';
+import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
-import { tripBack } from './migrations.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
 import { qualified } from './sql.ts';
-import { admitStage, markDirty, readStages, type StageRow } from './stages.ts';
+import { admitStage, readStages, type StageRow } from './stages.ts';
 import { loadTracked, type Pair } from './tracked.ts';
 
 export interface LoopReport {
@@ -142,27 +142,12 @@ export class MirrorLoop {
     return this.#mirror;
   }
 
-  /** Writes may have passed without a journal row: every tenant is dirty at once, and reads go back. */
   async #watchCapture(): Promise<void> {
     const lost = await lostCapture(this.#pair);
     if (lost.length === 0) return;
-    const { source, control } = this.#pair;
-    const rows = (await readStages(source, control, -1)).filter((row) => isMirrored(row.stage));
-    const fresh = rows.filter((row) => !row.dirty);
-    if (fresh.length === 0) return;
-    const reason = lost.map(({ why }) => why).join('; ');
-    await markDirty(
-      source,
-      control,
-      fresh.map((row) => row.tenant),
-      true,
-      { actor: 'switchback', reason },
-    );
-    this.#report.warn('capture was lost: all tenants are dirty', { reason });
-    for (const { tenant } of rows) {
-      const flipped = await tripBack(this.#pair, tenant, 'switchback', `capture was lost: ${reason}`);
-      if (flipped !== null) await this.#report.published(flipped);
-    }
+    const { reason, marked, flipped } = await declareLost(this.#pair, lost);
+    if (marked > 0) this.#report.warn('capture was lost: all tenants are dirty', { reason });
+    for (const row of flipped) await this.#report.published(row);
   }
 }
 

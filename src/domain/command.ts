@@ -155,7 +155,7 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
   waive: ({ gate }, { phase, gates }) => {
     if (gate !== null && gates.includes(gate)) return null;
     const open = gates.length === 0 ? 'none' : gates.join(', ');
-    return `${phase} has no gate "${gate ?? ''}"; its gates: ${open}`;
+    return `${phase} has no gate "${gate ?? ''}" that can be waived; those that can: ${open}`;
   },
   setPace: () => null,
   abort: ({ expectPhase }, { phase }) => {

@@ -37,3 +37,6 @@ export function judgeSuspect(
   if (targetHash === null) return { kind: 'drift', class: 'missing' };
   return { kind: 'drift', class: sourceHash === null ? 'extra' : 'different' };
 }
+
+export const saysDrift = (rows: number): string =>
+  rows === 1 ? 'drift: 1 row differs or is extra' : `drift: ${rows} rows differ or are extra`;

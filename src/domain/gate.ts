@@ -190,6 +190,12 @@ export const PHASE_GATES: Readonly<Record<Phase, readonly GateName[]>> = {
   aborted: [],
 };
 
+/** Without these there is nothing to decide about: a waiver would hide the way out, not open it. */
+const NEVER_WAIVED: ReadonlySet<GateName> = new Set(['capture', 'copied', 'shared', 'promote']);
+
+export const waivableGates = (phase: Phase): GateName[] =>
+  PHASE_GATES[phase].filter((gate) => !NEVER_WAIVED.has(gate));
+
 export function judgeGates(phase: Phase, input: GateInput, waivers: readonly Waiver[]): GateVerdict[] {
   return PHASE_GATES[phase].map((gate) => {
     const verdict = GATES[gate](input);

@@ -8,7 +8,7 @@ import {
   type Command,
   type CommandName,
 } from '../../src/domain/command.ts';
-import { PHASE_GATES } from '../../src/domain/gate.ts';
+import { waivableGates } from '../../src/domain/gate.ts';
 import { PHASES, type Mode, type Phase } from '../../src/domain/phase.ts';
 
 const phases = Object.keys(PHASES) as Phase[];
@@ -20,7 +20,7 @@ const command = (name: CommandName, phase: Phase): Command => ({
   actor: 'ann',
   reason: 'test',
   expectPhase: phase,
-  gate: PHASE_GATES[phase][0] ?? 'none',
+  gate: waivableGates(phase)[0] ?? 'none',
   until: 1,
   rowsPerSecond: 1,
 });
@@ -33,7 +33,7 @@ const accepted = (name: CommandName, phase: Phase, mode: Mode): boolean =>
     reason: 'why',
     approval: true,
     approved: false,
-    gates: PHASE_GATES[phase],
+    gates: waivableGates(phase),
   }) === null;
 
 /** Phases in which a command is accepted, by mode. */
@@ -44,7 +44,7 @@ const EXPECTED: Readonly<Record<CommandName, Readonly<Record<Mode, readonly Phas
   retry: { running: [], waiting: [], paused: [], stopped: phases.filter((phase) => phase !== 'aborted') },
   advance: { running: ['ready'], waiting: ['ready'], paused: [], stopped: [] },
   rollback: both(['drill', 'ramp'], ['drill', 'ramp']),
-  waive: both(phases.filter((phase) => PHASE_GATES[phase].length > 0), phases.filter((phase) => PHASE_GATES[phase].length > 0)),
+  waive: both(phases.filter((phase) => waivableGates(phase).length > 0), phases.filter((phase) => waivableGates(phase).length > 0)),
   setPace: both(phases.filter((phase) => phase !== 'aborted'), phases.filter((phase) => phase !== 'aborted')),
   abort: both(['preflight', 'dual-write', 'backfill', 'reconcile', 'shadow', 'ready'], ['preflight', 'dual-write', 'backfill', 'reconcile', 'shadow', 'ready']),
 };

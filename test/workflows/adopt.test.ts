@@ -39,7 +39,7 @@ it('refuses a second start without --adopt, and changes nothing', async () => {
     .poll(async () => (await world().status('acme')).reason, { timeout: 10_000 })
     .toContain('--adopt');
   expect(await record('acme')).toEqual(before);
-  await handle('acme').signal(adopt, null);
+  await handle('acme').signal(adopt, { actor: 'ann', reason: 'a test' });
   await until('acme', 'ramp', 'paused');
   await command('acme', 'resume');
   await until('acme', 'ramp', 'waiting');
@@ -60,7 +60,7 @@ it('a reset run notices that it does not have the tenant, and goes on once adopt
   await expect.poll(async () => (await status('beta')).reason, { timeout: 15_000 }).toContain('--adopt');
   expect(await stage('beta')).toBe('read-target');
   expect((await record('beta'))!.phase).toBe('ramp');
-  await handle('beta').signal(adopt, null);
+  await handle('beta').signal(adopt, { actor: 'ann', reason: 'a test' });
   await until('beta', 'ramp', 'paused');
   await command('beta', 'resume');
   await until('beta', 'ramp', 'waiting');
