@@ -125,6 +125,7 @@ async function story(scene: Scene): Promise<Told> {
 
   chapter('acme reads from the target; the target dies once more');
   await observer.until('acme', ['ramp'], ['waiting']);
+  say(await observer.drill('acme'));
   await run('status', 'acme');
   await outage(stack, 'ramp');
 
@@ -140,6 +141,7 @@ async function story(scene: Scene): Promise<Told> {
   chapter('an operator lets the second wave go');
   for (const tenant of ['initech', 'globex']) {
     await observer.until(tenant, ['ready'], ['waiting']);
+    say(await observer.drill(tenant));
     await run('advance', tenant, '--reason', 'approved');
     await observer.until(tenant, ['ramp'], ['waiting']);
   }

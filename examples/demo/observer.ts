@@ -110,6 +110,16 @@ export class Observer {
     }
   }
 
+  /** What the drill's certificate says. */
+  async drill(tenant: string): Promise<string> {
+    const [row] = await this.#rows(
+      'SELECT content FROM CONTROL.certificate WHERE tenant = ? ORDER BY id DESC LIMIT 1',
+      [Buffer.from(tenant) as unknown as string],
+    );
+    const { flipMs, flipBackMs, nodes } = JSON.parse(row?.['content'] ?? '{}') as Record<string, number>;
+    return `the drill of ${tenant}: reads went to the target (last of ${nodes} nodes after ${flipMs} ms) and back (${flipBackMs} ms); certificate written`;
+  }
+
   async driftFound(): Promise<number> {
     const [row] = await this.#rows("SELECT COUNT(*) AS n FROM CONTROL.drift WHERE class = 'different'");
     return Number(row?.['n'] ?? 0);

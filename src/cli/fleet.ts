@@ -37,6 +37,8 @@ export interface TenantState {
   readonly backfill: Backfill | null;
   readonly cleanSince: string | null;
   readonly openDrift: number;
+  /** Rows a second that `set-pace` allows; null: the plan's limit. */
+  readonly pace: number | null;
   readonly nodes: { readonly live: number; readonly following: number };
   readonly runId: string;
 }
@@ -137,6 +139,7 @@ function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
     phase,
     mode,
     reason,
+    pace: migration.rowsPerSecond === 0 ? null : migration.rowsPerSecond,
     since: iso(since),
     startedAt: iso(startedAt),
     stage: stage?.stage ?? 'source-only',

@@ -28,6 +28,7 @@ export const run: Handler = async (context, input) => {
     if (shared !== null) began.push(shared);
   }
   began.push(await (input.has('adopt') ? adopt(scene, tenant) : startNew(scene, tenant)));
+  await noteWithoutWorker(scene);
   return {
     data: { started: began },
     lines: began.map(say),
@@ -74,6 +75,22 @@ async function requireAttributes(context: Context): Promise<void> {
     throw new CliFailure('usage', message, { next: missing });
   }
   if (retention !== null) context.terminal.note(`note: ${retention.says}: ${retention.command}`);
+}
+
+const WORKFLOW_TASKS = 1;
+
+/** A run waits for a worker for ever, and `status` knows nothing of it until one took it up. */
+async function noteWithoutWorker({ context, plan, client }: Scene): Promise<void> {
+  const name = taskQueue(plan.name, 'control');
+  const { pollers } = await client.workflowService.describeTaskQueue({
+    namespace: plan.temporal.namespace,
+    taskQueue: { name },
+    taskQueueType: WORKFLOW_TASKS,
+  });
+  if ((pollers ?? []).length > 0) return;
+  context.terminal.note(
+    `note: no worker polls ${name} yet, so nothing moves; start one: ${context.line('worker')}`,
+  );
 }
 
 async function startShared(scene: Scene): Promise<Began | null> {

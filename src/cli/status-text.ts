@@ -89,6 +89,9 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
     `  journal  ${journal(state)}`,
     `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
+    ...(state.pace === null
+      ? []
+      : [`  pace     at most ${state.pace} rows/s; set-pace --rows-per-second 0 lifts it`]),
     `  clean    ${state.cleanSince === null ? 'not yet' : `for ${ago(fleet, state.cleanSince)}`}`,
     `  drift    ${state.openDrift} open`,
     `  wave     ${oneLine(state.wave)}, started ${state.startedAt}`,
