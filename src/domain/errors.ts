@@ -65,13 +65,3 @@ export class DatabaseError extends Error {
     this.errno = errno;
   }
 }
-
-/** A value of a secondary unique key is still held by another target row (errno 1062). */
-export class UniqueHeldError extends Error {
-  override readonly name = 'UniqueHeldError';
-  readonly table: string;
-  constructor(table: string) {
-    super(`a unique value of a row in ${table} is still held by another target row`);
-    this.table = table;
-  }
-}
