@@ -20,6 +20,7 @@ import { insertImages, selectImage } from './images.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
+import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
@@ -202,18 +203,6 @@ async function readImages(
     }),
   );
   return [...byKey.values()];
-}
-
-async function mirroredTenants(
-  source: Session,
-  control: string,
-  tenants: ReadonlySet<string>,
-): Promise<Set<string>> {
-  if (tenants.size === 0) return new Set();
-  const rows = await source.rows(
-    `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list([...tenants].map(tenantLiteral))})`,
-  );
-  return new Set(rows.map((row) => row['tenant']!));
 }
 
 /** Tenants that own the target's rows of the keys; a row without a parent may be anybody's. */

@@ -8,7 +8,7 @@
 import { StaleEpochError } from '../domain/errors.ts';
 import { isStage, type Stage } from '../domain/stage.ts';
 import type { Database, Session, TextRow } from './database.ts';
-import { qualified, tenantLiteral } from './sql.ts';
+import { list, qualified, tenantLiteral } from './sql.ts';
 
 export interface StageRow {
   readonly tenant: string;
@@ -62,6 +62,19 @@ export async function readStages(source: Database, control: string, afterVersion
     `SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE version > ${afterVersion} ORDER BY version`,
   );
   return rows.map(toStageRow);
+}
+
+/** Which of the tenants are on the target at all: rows of the others count as absent. */
+export async function mirroredTenants(
+  source: Database | Session,
+  control: string,
+  tenants: ReadonlySet<string>,
+): Promise<Set<string>> {
+  if (tenants.size === 0) return new Set();
+  const rows = await source.rows(
+    `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list([...tenants].map(tenantLiteral))})`,
+  );
+  return new Set(rows.map((row) => row['tenant']!));
 }
 
 /** A tenant seen for the first time gets its row as `source-only`; the others are left alone. */

@@ -14,8 +14,9 @@ import { converge, keyLiteral } from './converge.ts';
 import type { Database, Session } from './database.ts';
 import { canonicalColumn, rowHash } from './digest.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
-import { lockTenants } from './lock.ts';
-import { list, qualified, tenantLiteral } from './sql.ts';
+import { admitLocks, lockTenants } from './lock.ts';
+import { list, qualified } from './sql.ts';
+import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
@@ -62,11 +63,7 @@ export async function judgeKeys(
     );
     if (Array.isArray(outcome)) return outcome;
     tenants = [...tenants, ...outcome.missing];
-    for (const owner of outcome.missing) {
-      await pair.target.run(
-        `INSERT IGNORE INTO ${qualified(pair.control, 'tenant_lock')} VALUES (${tenantLiteral(owner)}, 'forward', 0)`,
-      );
-    }
+    await admitLocks(pair, outcome.missing);
   }
   throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle`);
 }
@@ -129,13 +126,9 @@ async function readSide(
 }
 
 async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<string>> {
-  const owners = [...new Set(sides.flatMap((side) => side.tenant ?? []))];
-  if (owners.length === 0) return new Set();
-  const rows = await pair.source.rows(
-    `SELECT tenant FROM ${qualified(pair.control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list(owners.map(tenantLiteral))})`,
-  );
-  const mirrored = new Set(rows.map((row) => row['tenant']!));
-  return new Set(owners.filter((owner) => !mirrored.has(owner)));
+  const owners = new Set(sides.flatMap((side) => side.tenant ?? []));
+  const mirrored = await mirroredTenants(pair.source, pair.control, owners);
+  return new Set([...owners].filter((owner) => !mirrored.has(owner)));
 }
 
 async function journaledKeys(pair: Pair, tableId: number, keys: readonly string[]): Promise<Set<string>> {
