@@ -21,6 +21,7 @@ import { afterKey, keySql, upToKey } from './keys.ts';
 import { shareTenant } from './lock.ts';
 import { ident, list, qualified, tenantLiteral } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
+import { throttled } from './throttle.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 export interface CopyCursor {
@@ -281,16 +282,4 @@ async function freeUniqueValues(
     journal: null,
     keys: new Map([[slice.tableId, new Set(holders.map((holder) => holder.key))]]),
   });
-}
-
-/** @returns why copying waits, or null. A signal that can't be read throws: closed, not open. */
-async function throttled(pair: Pair, limits: Limits): Promise<string | null> {
-  for (const db of [pair.source, pair.target]) {
-    const [row] = await db.rows("SHOW GLOBAL STATUS LIKE 'Threads_running'");
-    const running = Number(row?.['Value'] ?? Number.NaN);
-    if (Number.isNaN(running)) throw new TransientDatabaseError(`${db.side}: Threads_running can't be read`);
-    if (running > limits.threadsRunning)
-      return `${db.side} has ${running} threads running, more than ${limits.threadsRunning}`;
-  }
-  return null;
 }
