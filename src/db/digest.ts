@@ -5,8 +5,10 @@
  * that no value can print, the key is inside. `SHA2(E, 256)` is truncated to 128 bits and XORed over the
  * rows; since the key makes all rows different, no two cancel. Never XOR of CRC32: it is linear, so the
  * same change on an even number of rows vanishes. Never MD5 or SHA1: MySQL 9.6 and later have neither.
- * COUNT(h) guards against a row whose text exceeded max_allowed_packet: its hash is NULL and would
- * silently leave the XOR. Source: research/reconciliation.md, sections A.3 and B.
+ * A row whose text exceeded max_allowed_packet has the hash NULL and would silently leave the XOR: it counts
+ * as a random hash instead, so its window differs, and the list of hashes then names the fault. COUNT(h) would
+ * say so too, but MySQL merges the derived table and hashes every row once more for it (2.0 times the time).
+ * Source: research/reconciliation.md, sections A.3 and B.
  *
  * This file shares no code with `images.ts`: a mistake in how rows are copied must not hide itself here.
  */
@@ -22,7 +24,7 @@ export interface WindowDigest {
   readonly digest: string;
 }
 
-type Form = 'bare' | 'prefixed' | 'hashed';
+type Form = 'bare' | 'characters' | 'prefixed' | 'hashed';
 
 interface Rule {
   readonly form: Form;
@@ -39,7 +41,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   // A bare FLOAT prints 6 digits and hides drift in the 7th; a DOUBLE prints itself exactly only when bare.
   float: { form: 'bare', text: (value) => `IF(${value} = 0, 0, ${value} + 0e0)` },
   double: { form: 'bare', text: (value) => `IF(${value} = 0, '0', ${value})` },
-  ...all(['char', 'varchar', 'inet4', 'inet6', 'uuid'], 'prefixed', asText),
+  ...all(['char', 'varchar', 'inet4', 'inet6', 'uuid'], 'characters', asText),
   ...all(['tinytext', 'text', 'mediumtext', 'longtext'], 'hashed', asText),
   ...all(['binary', 'varbinary'], 'prefixed', (value) => `HEX(${value})`),
   ...all(['tinyblob', 'blob', 'mediumblob', 'longblob', 'vector'], 'hashed', (value) => value),
@@ -71,16 +73,20 @@ export function canonicalColumn(column: Column, row: string, side: Side): string
   const rule = column.type === 'json' && side === 'source' ? JSON_ONCE : RULES[column.type];
   if (rule === undefined)
     throw new SchemaMismatchError(`no digest rule for type ${column.type} of column ${column.name}`);
-  const text = rule.text(`${row}.${ident(column.name)}`);
-  switch (rule.form) {
-    case 'bare':
-      return `IFNULL(CONCAT(${text}), '~')`;
-    case 'prefixed':
-      return `IFNULL(CONCAT(LENGTH(${text}), ':', ${text}), '~')`;
-    case 'hashed':
-      return `IFNULL(SHA2(${text}, 256), '~')`;
-  }
+  const value = `${row}.${ident(column.name)}`;
+  const text = rule.text(value);
+  const canonical = CANONICAL[rule.form](text, value);
+  // The value is asked, not its text: a text too long for a packet is NULL, and must not pass for a NULL value.
+  return column.nullable ? `IF(${value} IS NULL, '~', ${canonical})` : canonical;
 }
+
+const CANONICAL: Readonly<Record<Form, (text: string, value: string) => string>> = {
+  bare: (text) => `CONCAT(${text})`,
+  // As many characters in every character set, so the conversion is done once.
+  characters: (text, value) => `CONCAT(CHAR_LENGTH(${value}), ':', ${text})`,
+  prefixed: (text) => `CONCAT(LENGTH(${text}), ':', ${text})`,
+  hashed: (text) => `SHA2(${text}, 256)`,
+};
 
 /** `SHA2(E, 256)` of one row: 64 hex digits, NULL when the text was too long for a packet. */
 export const rowHash = ({ table, side }: Pick<TrackedTable, 'table' | 'side'>, row: string): string =>
@@ -88,14 +94,19 @@ export const rowHash = ({ table, side }: Pick<TrackedTable, 'table' | 'side'>, r
     .map((column) => canonicalColumn(column, row, side))
     .join(", '|', ")}), 256)`;
 
-/** @param rows a query whose only column is `h`, the row hash */
+const HASH_OR_RANDOM = 'IFNULL(h, SHA2(UUID(), 256))';
+
+/** @param rows a query without LIMIT whose only column is `h`, the row hash */
 export function digestSql(flavour: Flavour, rows: string): string {
+  if (flavour === 'mysql') {
+    return `SELECT COUNT(*) AS n, HEX(BIT_XOR(UNHEX(LEFT(${HASH_OR_RANDOM}, 32)))) AS digest FROM (${rows}) x`;
+  }
+  // MariaDB's BIT_XOR casts binary strings to 0 without an error, so it gets two 64-bit halves of a derived
+  // table that the LIMIT keeps from being merged: each row is hashed once.
   const half = (from: number): string =>
     `LPAD(HEX(BIT_XOR(CAST(CONV(SUBSTR(h, ${from}, 16), 16, 10) AS UNSIGNED))), 16, '0')`;
-  // MariaDB's BIT_XOR casts binary strings to 0 without an error, so it gets two 64-bit halves.
-  const checksum =
-    flavour === 'mysql' ? 'HEX(BIT_XOR(UNHEX(LEFT(h, 32))))' : `CONCAT(${half(1)}, ${half(17)})`;
-  return `SELECT COUNT(*) AS n, COUNT(h) AS hashed, ${checksum} AS digest FROM (${rows}) x`;
+  const once = `SELECT CONVERT(LEFT(${HASH_OR_RANDOM}, 32) USING latin1) AS h FROM (${rows}) r LIMIT 18446744073709551615`;
+  return `SELECT COUNT(*) AS n, CONCAT(${half(1)}, ${half(17)}) AS digest FROM (${once}) x`;
 }
 
 export const EMPTY_DIGEST = '0'.repeat(32);
@@ -104,12 +115,15 @@ export async function digestOf(db: Database, rows: string): Promise<WindowDigest
   const { flavour } = await db.server();
   const [row] = await db.rows(digestSql(flavour, rows));
   const count = Number(row!['n']);
-  if (Number(row!['hashed']) !== count) {
-    throw new DatabaseError(
-      `${db.side}: a row is longer than max_allowed_packet and has no digest; raise it on both sides`,
-    );
-  }
   return { rows: count, digest: count === 0 ? EMPTY_DIGEST : row!['digest']!.toLowerCase() };
+}
+
+/** @throws DatabaseError for the hash of a row whose text was too long for a packet */
+export function hashed(side: Side, hash: string | null | undefined): string {
+  if (typeof hash === 'string') return hash;
+  throw new DatabaseError(
+    `${side}: a row has no digest: it is longer than max_allowed_packet (raise it on both sides), or NULL stands where the source says NOT NULL`,
+  );
 }
 
 const PROBE_ROWS = "SELECT SHA2('switchback', 256) AS h UNION ALL SELECT SHA2('probe', 256)";

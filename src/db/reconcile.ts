@@ -11,7 +11,7 @@ import type { Limits } from '../domain/plan.ts';
 import { nextWindowRows } from '../domain/window.ts';
 import { tablesOf } from './backfill.ts';
 import type { Database } from './database.ts';
-import { digestOf, rowHash, type WindowDigest } from './digest.ts';
+import { digestOf, hashed, rowHash, type WindowDigest } from './digest.ts';
 import { keySql } from './keys.ts';
 import {
   finishPass,
@@ -199,9 +199,9 @@ async function drillDown(
   return { counts, stopped, fresh };
 }
 
-async function hashes(db: Database, sql: string): Promise<Map<string, string | null>> {
+async function hashes(db: Database, sql: string): Promise<Map<string, string>> {
   const rows = await db.rows(sql);
-  return new Map(rows.map((row) => [row['row_key']!, row['h'] ?? null]));
+  return new Map(rows.map((row) => [row['row_key']!, hashed(db.side, row['h'])]));
 }
 
 export interface FoundDrift {

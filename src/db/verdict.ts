@@ -12,7 +12,7 @@ import { UNRESOLVED } from '../domain/stage.ts';
 import { storedColumns } from './catalog.ts';
 import { converge, keyLiteral } from './converge.ts';
 import type { Database, Session } from './database.ts';
-import { canonicalColumn, rowHash } from './digest.ts';
+import { canonicalColumn, hashed, rowHash } from './digest.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { list, qualified } from './sql.ts';
@@ -120,7 +120,7 @@ async function readSide(
   return new Map(
     rows.map((row) => [
       Number(row['n']),
-      { key: row['row_key']!, hash: row['hash']!, tenant: row['tenant'] ?? null },
+      { key: row['row_key']!, hash: hashed(side.side, row['hash']), tenant: row['tenant'] ?? null },
     ]),
   );
 }

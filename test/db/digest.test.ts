@@ -1,0 +1,58 @@
+/** The digest of a window: one value on every server, and no row that leaves it in silence. */
+import { createConnection } from 'mysql2/promise';
+import { beforeAll, expect, it } from 'vitest';
+
+import { Database } from '../../src/db/database.ts';
+import { digestOf } from '../../src/db/digest.ts';
+import { reconcileSlice } from '../../src/db/reconcile.ts';
+import { column, useFixture } from '../support/pair.ts';
+import { ownMysql, stackInfo } from '../support/stack.ts';
+
+const small = ownMysql('small');
+const fixture = useFixture(
+  [
+    'CREATE TABLE files (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, body VARBINARY(60000), KEY (tenant_id))',
+  ],
+  () => ({ sourceUrl: small().url(), targetUrl: stackInfo().targetUrl }),
+);
+
+beforeAll(async () => {
+  await fixture().install({ files: column() });
+  await fixture().start('ant');
+});
+
+const HASHES = (unhashed: string) =>
+  `SELECT IF(n IN (${unhashed}), NULL, SHA2(n, 256)) AS h FROM (SELECT 1 AS n UNION ALL SELECT 2 UNION ALL SELECT 3) v`;
+
+it('a row without a hash makes the digest differ every time, and two of them do not cancel', async () => {
+  const { source } = fixture().pair;
+  expect(await digestOf(source, HASHES('0'))).toEqual(await digestOf(source, HASHES('0')));
+  for (const unhashed of ['2', '1, 3']) {
+    const [one, other] = [await digestOf(source, HASHES(unhashed)), await digestOf(source, HASHES(unhashed))];
+    expect(one.rows).toBe(3);
+    expect(one.digest).toMatch(/^[0-9a-f]{32}$/);
+    expect(one.digest).not.toBe(other.digest);
+  }
+});
+
+it('a row too long for a packet is a fault with its way out, never an equal window', async () => {
+  const { sql, mirror, pair, tracked } = fixture();
+  await sql('source', "INSERT INTO files VALUES (1, 'ant', REPEAT('x', 60000)), (2, 'ant', 'y')");
+  await mirror.drain('ant');
+  const root = await createConnection(small().rootUrl());
+  await root.query('SET GLOBAL max_allowed_packet = 65536');
+  await root.end();
+  const narrow = new Database({ side: 'source', url: small().url() });
+  const pass = (source: Database) =>
+    reconcileSlice({ ...pair, source }, tracked, {
+      tenant: 'ant',
+      limits: { windowTarget: 300, windowRows: 50, backfillParallel: 1, threadsRunning: 100, rowsPerSecond: 0 },
+      missingAgain: 1_000,
+      progress: () => {},
+      until: () => false,
+    });
+  // Its HEX is 120,000 characters.
+  await expect(pass(narrow)).rejects.toThrow(/^source: .*max_allowed_packet.*raise it/);
+  expect((await pass(pair.source)).pass.clean).toBe(true);
+  await narrow.close();
+});
