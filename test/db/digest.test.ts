@@ -46,7 +46,13 @@ it('a row too long for a packet is a fault with its way out, never an equal wind
   const pass = (source: Database) =>
     reconcileSlice({ ...pair, source }, tracked, {
       tenant: 'ant',
-      limits: { windowTarget: 300, windowRows: 50, backfillParallel: 1, threadsRunning: 100, rowsPerSecond: 0 },
+      limits: {
+        windowTarget: 300,
+        windowRows: 50,
+        backfillParallel: 1,
+        threadsRunning: 100,
+        rowsPerSecond: 0,
+      },
       missingAgain: 1_000,
       progress: () => {},
       until: () => false,
