@@ -4,7 +4,8 @@ import { activityInfo, cancellationSignal, CancelledFailure, heartbeat } from '@
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import { formatProblem } from '../src/domain/errors.ts';
 import type { Limits } from '../src/domain/plan.ts';
-import { copyTable, readCursors, tablesOf, type CopyCursor } from '../src/db/backfill.ts';
+import { copyTables, tablesOf } from '../src/db/backfill.ts';
+import { readProgress, type TableProgress } from '../src/db/copy-cursor.ts';
 import { lostCapture } from '../src/db/capture.ts';
 import { probeDigest } from '../src/db/digest.ts';
 import { preflight } from '../src/db/preflight.ts';
@@ -51,66 +52,46 @@ export function dataActivities(deps: Deps): DataActivities {
     async backfillSlice({ tenant, round, limits, slice }) {
       const tracked = await deps.tracked();
       const ends = Date.now() + slice;
-      const done = await readCursors(pair, tenant, round);
-      const open = tablesOf(tracked, tenant).filter(
-        ({ id }) => !done.some((cursor) => cursor.tableId === id && cursor.finished),
-      );
-      const progress = new Progress(done);
-      let failed = false;
-      const fail = (error: unknown): never => {
-        failed = true;
-        throw error;
-      };
-      const copyNext = async (): Promise<void> => {
-        for (let table = open.shift(); table !== undefined; table = open.shift()) {
-          const { name } = table.table;
-          await copyTable(pair, tracked, {
-            tenant,
-            round,
-            tableId: table.id,
-            limits,
-            pace: async () =>
-              (await readMigration(pair.source, pair.control, tenant))?.rowsPerSecond || limits.rowsPerSecond,
-            progress: (cursor, why) =>
-              beat({ table: name, ...progress.add(cursor), ...(why === null ? {} : { throttled: why }) }),
-            until: () => failed || Date.now() > ends,
-          });
-        }
-      };
-      // Every lane has ended before the attempt ends: whoever goes on after it must know that nobody writes.
-      const lanes = Array.from({ length: Math.max(1, limits.backfillParallel) }, () =>
-        copyNext().catch(fail),
-      );
-      const broken = (await Promise.allSettled(lanes)).find((lane) => lane.status === 'rejected');
-      if (broken !== undefined) throw broken.reason;
-      const cursors = await readCursors(pair, tenant, round);
-      const finished = tablesOf(tracked, tenant).every(({ id }) =>
-        cursors.some((cursor) => cursor.tableId === id && cursor.finished),
-      );
-      return { finished, ...sum(cursors) };
+      const progress = new Progress(await readProgress(pair, tenant, round));
+      const tables = tablesOf(tracked, tenant);
+      const copied = await copyTables(pair, tracked, tables, {
+        tenant,
+        round,
+        limits,
+        pace: async () =>
+          (await readMigration(pair.source, pair.control, tenant))?.rowsPerSecond || limits.rowsPerSecond,
+        progress: (table, why) =>
+          beat({
+            table: tracked.source(table.tableId).table.name,
+            ...progress.add(table),
+            ...(why === null ? {} : { throttled: why }),
+          }),
+        until: () => Date.now() > ends,
+      });
+      return { finished: copied.every((table) => table.finished), ...sum(copied) };
     },
   });
 }
 
-const sum = (cursors: readonly CopyCursor[]): { copied: number; estimated: number } => ({
-  copied: cursors.reduce((total, cursor) => total + cursor.copiedRows, 0),
-  estimated: cursors.reduce((total, cursor) => total + Math.max(cursor.estimatedRows, cursor.copiedRows), 0),
+const sum = (tables: readonly TableProgress[]): { copied: number; estimated: number } => ({
+  copied: tables.reduce((total, table) => total + table.copiedRows, 0),
+  estimated: tables.reduce((total, table) => total + Math.max(table.estimatedRows, table.copiedRows), 0),
 });
 
 /** What the Temporal UI shows under the pending activity. */
 class Progress {
-  readonly #cursors: Map<number, CopyCursor>;
+  readonly #tables: Map<number, TableProgress>;
   readonly #started = Date.now();
   readonly #before: number;
 
-  constructor(done: readonly CopyCursor[]) {
-    this.#cursors = new Map(done.map((cursor) => [cursor.tableId, cursor]));
+  constructor(done: readonly TableProgress[]) {
+    this.#tables = new Map(done.map((table) => [table.tableId, table]));
     this.#before = sum(done).copied;
   }
 
-  add(cursor: CopyCursor): { copied: number; estimated: number; rowsPerSecond: number; attempt: number } {
-    this.#cursors.set(cursor.tableId, cursor);
-    const total = sum([...this.#cursors.values()]);
+  add(table: TableProgress): { copied: number; estimated: number; rowsPerSecond: number; attempt: number } {
+    this.#tables.set(table.tableId, table);
+    const total = sum([...this.#tables.values()]);
     const seconds = Math.max((Date.now() - this.#started) / SECOND, 0.001);
     return {
       ...total,

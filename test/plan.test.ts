@@ -56,7 +56,8 @@ describe('a plan', () => {
       limits: {
         windowTarget: 300,
         windowRows: 5_000,
-        backfillParallel: 2,
+        windowBytes: 8_388_608,
+        backfillParallel: 4,
         threadsRunning: 50,
         rowsPerSecond: 0,
       },

@@ -118,8 +118,9 @@ const keyOf = (tenant: string, round: number): string => `${round}\0${tenant}`;
 async function readCursorSums(pair: Pair): Promise<Map<string, TextRow> | null> {
   try {
     const rows = await pair.target.rows(
-      `SELECT tenant, round, SUM(copied_rows) AS copied, SUM(GREATEST(estimated_rows, copied_rows)) AS estimated, SUM(finished) AS finished, COUNT(*) AS begun,
-              UNIX_TIMESTAMP(MAX(updated_at)) * 1000 AS at FROM ${qualified(pair.control, 'backfill_cursor')} WHERE part = 0 GROUP BY tenant, round`,
+      `SELECT tenant, round, SUM(copied) AS copied, SUM(GREATEST(estimated, copied)) AS estimated, SUM(finished) AS finished, COUNT(*) AS begun, UNIX_TIMESTAMP(MAX(at)) * 1000 AS at
+       FROM (SELECT tenant, round, SUM(copied_rows) AS copied, SUM(estimated_rows) AS estimated, MIN(finished) AS finished, MAX(updated_at) AS at
+             FROM ${qualified(pair.control, 'backfill_cursor')} GROUP BY tenant, round, table_id) x GROUP BY tenant, round`,
     );
     return new Map(rows.map((row) => [keyOf(row['tenant']!, Number(row['round'])), row]));
   } catch {

@@ -16,8 +16,9 @@ import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import type { Database, RawRow, Session } from './database.ts';
 import { uniqueHolders } from './holders.ts';
-import { insertImages, selectImage } from './images.ts';
+import { selectImage } from './images.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
+import { loadMethod, writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import { mirroredTenants } from './stages.ts';
@@ -100,6 +101,7 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
 async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Step> {
   let writing: TrackedTable | null = null;
   let view: SourceView | null = null;
+  const method = await loadMethod(pair.target, pair.control);
   try {
     return await pair.target.transaction(async (target) => {
       if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
@@ -114,10 +116,11 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
         for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);
         for (const [id, images] of view.images) {
           writing = tracked.target(id);
-          await insertImages(
+          await writeImages(
             target,
             writing.table,
             images.map((image) => image.values),
+            method,
           );
         }
         await request.atOneInstant?.(source, target, locked);

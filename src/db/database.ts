@@ -5,12 +5,15 @@
  * numbers or dates: mysql2 rounds DOUBLE, DECIMAL and BIGINT and reads zero dates as NULL. A session is
  * set up on first use and its settings are read back, so a proxy that drops them is noticed.
  */
+import type { Readable, Writable } from 'node:stream';
+
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
 
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { stripError } from './faults.ts';
 import { prepare } from './session-settings.ts';
+import { socketOf, streamRows } from './stream.ts';
 
 export type RawRow = readonly (Buffer | null)[];
 export type TextRow = Readonly<Record<string, string | null>>;
@@ -43,6 +46,7 @@ const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SEC
 export class Session {
   readonly #connection: PoolConnection;
   readonly #settings: Settings;
+  #destroyed = false;
 
   constructor(connection: PoolConnection, settings: Settings) {
     this.#connection = connection;
@@ -66,14 +70,45 @@ export class Session {
   /** @throws DatabaseError when the server warned: on the target a warning is a changed value. */
   async write(sql: string): Promise<ResultSetHeader> {
     const result = await this.run(sql);
-    if (result.warningStatus > 0) {
-      const [warning] = await this.rows('SHOW WARNINGS');
-      throw new DatabaseError(
-        `${this.#settings.side}: a value would change on its way (warning ${warning?.['Code'] ?? 'unknown'})`,
-        1265,
-      );
-    }
+    if (result.warningStatus > 0) throw await this.#warned();
     return result;
+  }
+
+  /**
+   * Rows of byte values in column order, as they arrive; the server waits while nobody asks for more. A
+   * consumer that stops early gives the session up, since the rest is still on its way.
+   */
+  stream(sql: string): AsyncGenerator<readonly RawRow[]> {
+    return streamRows(this.#connection, sql, this.#settings, () => this.destroy());
+  }
+
+  /**
+   * `LOAD DATA LOCAL` from a stream of bytes. LOCAL turns every error into a warning and goes on, so a
+   * warning is an error here: a duplicate is 1062, as an INSERT says it.
+   *
+   * @returns rows that were loaded
+   * @throws DatabaseError when the server warned
+   */
+  async load(sql: string, bytes: (socket: Writable) => Readable): Promise<number> {
+    const socket = socketOf(this.#connection);
+    const result = (await this.#send(sql, [], undefined, false, () => bytes(socket))) as ResultSetHeader;
+    if (result.warningStatus > 0) throw await this.#warned();
+    return result.affectedRows;
+  }
+
+  /** The message quotes values, so only its number and its column leave. */
+  async #warned(): Promise<DatabaseError> {
+    const { side } = this.#settings;
+    const warnings = await this.rows('SHOW WARNINGS');
+    if (warnings.some((warning) => warning['Code'] === '1062'))
+      return new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
+    const [first] = warnings;
+    const column = /column '([^']+)'/.exec(first?.['Message'] ?? '')?.[1];
+    const where = column === undefined ? 'a value' : `the value of column ${column}`;
+    return new DatabaseError(
+      `${side}: ${where} would change on its way, or was refused (errno ${first?.['Code'] ?? 'unknown'})`,
+      1265,
+    );
   }
 
   async #send(
@@ -81,6 +116,7 @@ export class Session {
     values: readonly Param[],
     typeCast?: (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown,
     rowsAsArray = true,
+    infile?: () => Readable,
   ): Promise<unknown> {
     const { side, deadline } = this.#settings;
     let timer: NodeJS.Timeout | undefined;
@@ -96,6 +132,7 @@ export class Session {
       values: values as unknown as string[],
       rowsAsArray,
       ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
+      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
     });
     try {
       const [result] = await Promise.race([answer, silence]);
@@ -108,11 +145,12 @@ export class Session {
   }
 
   destroy(): void {
+    this.#destroyed = true;
     this.#connection.destroy();
   }
 
   release(): void {
-    this.#connection.release();
+    if (!this.#destroyed) this.#connection.release();
   }
 }
 
@@ -141,7 +179,8 @@ export class Database {
       supportBigNumbers: true,
       bigNumberStrings: true,
       multipleStatements: false,
-      flags: ['-LOCAL_FILES'],
+      // Only the target may ask for a file, and it gets the stream of its own statement, never a file.
+      flags: [options.side === 'target' ? 'LOCAL_FILES' : '-LOCAL_FILES'],
       enableKeepAlive: true,
     });
   }

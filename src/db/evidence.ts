@@ -2,7 +2,8 @@
 import type { Evidence } from '../domain/gate.ts';
 import type { Phase } from '../domain/phase.ts';
 import { SHARED } from '../domain/stage.ts';
-import { readCursors, tablesOf } from './backfill.ts';
+import { tablesOf } from './backfill.ts';
+import { readProgress } from './copy-cursor.ts';
 import type { Database, TextRow } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { readNodes, readStage } from './stages.ts';
@@ -129,19 +130,16 @@ async function targetState(
 ): Promise<Pick<Evidence, 'mirroredAt' | 'tables' | 'rows'>> {
   const tables = tablesOf(tracked, query.tenant);
   try {
-    const cursors = await readCursors(pair, query.tenant, query.round);
+    const progress = await readProgress(pair, query.tenant, query.round);
     const [turn] = await pair.target.rows(
       `SELECT ${epoch('mirrored_at')} AS at FROM ${qualified(pair.control, 'mirror_turn')} WHERE tenant = ${tenantLiteral(query.tenant)}`,
     );
     return {
       mirroredAt: ms(turn?.['at']),
-      tables: { all: tables.length, copied: cursors.filter((cursor) => cursor.finished).length },
+      tables: { all: tables.length, copied: progress.filter((table) => table.finished).length },
       rows: {
-        copied: cursors.reduce((sum, cursor) => sum + cursor.copiedRows, 0),
-        estimated: cursors.reduce(
-          (sum, cursor) => sum + Math.max(cursor.estimatedRows, cursor.copiedRows),
-          0,
-        ),
+        copied: progress.reduce((sum, table) => sum + table.copiedRows, 0),
+        estimated: progress.reduce((sum, table) => sum + Math.max(table.estimatedRows, table.copiedRows), 0),
       },
     };
   } catch {

@@ -6,7 +6,7 @@
  * a mistake here must not repeat itself there.
  */
 import { storedColumns, type Column, type Table } from './catalog.ts';
-import type { RawRow, Session } from './database.ts';
+import type { RawRow } from './database.ts';
 import { kindOf } from './kinds.ts';
 import { hexLiteral, ident, list, literal, qualified } from './sql.ts';
 
@@ -52,29 +52,27 @@ function writeValue(column: Column, value: Buffer | null): string {
   }
 }
 
-const INSERT_BYTES_MAX = 4 * 1024 * 1024;
+const INSERT_BYTES_MAX = 1024 * 1024;
 
 /**
- * Plain INSERTs, split by size. Never REPLACE, IGNORE or ON DUPLICATE KEY: each can destroy another row.
+ * Plain INSERTs of at most 1 MiB or one row. Never REPLACE, IGNORE or ON DUPLICATE KEY: each can destroy
+ * another row.
  *
  * @param images values of `storedColumns`, in their order
- * @throws DatabaseError with errno 1062 when a unique value is still held by another row
  */
-export async function insertImages(target: Session, table: Table, images: readonly RawRow[]): Promise<void> {
+export function* insertSql(table: Table, images: readonly RawRow[]): Generator<string> {
   const columns = storedColumns(table);
   const head = `INSERT INTO ${qualified(table.schema, table.name)} (${list(columns.map((column) => ident(column.name)))}) VALUES `;
   let rows: string[] = [];
   let bytes = 0;
-  const flush = async (): Promise<void> => {
-    if (rows.length > 0) await target.write(head + rows.join(', '));
-    rows = [];
-    bytes = 0;
-  };
   for (const image of images) {
     const row = `(${list(columns.map((column, index) => writeValue(column, image[index]!)))})`;
-    if (bytes + row.length > INSERT_BYTES_MAX) await flush();
+    if (rows.length > 0 && bytes + row.length > INSERT_BYTES_MAX) {
+      yield head + rows.join(', ');
+      [rows, bytes] = [[], 0];
+    }
     rows.push(row);
     bytes += row.length;
   }
-  await flush();
+  if (rows.length > 0) yield head + rows.join(', ');
 }

@@ -56,6 +56,9 @@ export interface Limits {
   /** Time that one window statement should take. */
   readonly windowTarget: Milliseconds;
   readonly windowRows: number;
+  /** Bytes of row text that a window of the copy may hold; a single larger row is copied alone. */
+  readonly windowBytes: number;
+  /** Windows of one tenant that are copied at once, also inside one table. */
   readonly backfillParallel: number;
   /** Copying pauses while a server has more running threads than this. */
   readonly threadsRunning: number;

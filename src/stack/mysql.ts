@@ -24,6 +24,7 @@ const MEMORY = [
   '--innodb-buffer-pool-size=256M',
   '--loose-innodb-redo-log-capacity=256M',
   '--max-connections=500',
+  '--loose-local-infile=ON',
 ];
 /** Each side keeps its own commits, whatever crashes: the promises are tested against nothing less. */
 const DURABLE = ['--innodb-flush-log-at-trx-commit=1', '--sync-binlog=1'];

@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, it } from 'vitest';
 
-import { copyTable, readCursors, type CopyCursor } from '../../src/db/backfill.ts';
-import type { RawRow } from '../../src/db/database.ts';
+import { copyTable } from '../../src/db/backfill.ts';
+import { readCursors, type TableProgress } from '../../src/db/copy-cursor.ts';
 import type { Pair } from '../../src/db/tracked.ts';
 import { column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
@@ -13,6 +13,7 @@ import { FaultyDatabase, type Interference } from './protocol/faults.ts';
 const LIMITS = {
   windowTarget: 300,
   windowRows: 10,
+  windowBytes: 8_388_608,
   backfillParallel: 1,
   threadsRunning: 100,
   rowsPerSecond: 0,
@@ -22,18 +23,9 @@ const TABLE =
 
 const UNDISTURBED: Interference = { withoutLock: false, at: () => {} };
 
-/** Calls `afterRead` when a window's rows have been read from the source and not yet been written. */
-class Watched extends FaultyDatabase {
-  afterRead: () => Promise<void> = () => Promise.resolve();
-
-  override async raw(sql: string): Promise<RawRow[]> {
-    const rows = await super.raw(sql);
-    await this.afterRead();
-    return rows;
-  }
-}
-
-const watched = () => new Watched({ side: 'source', url: stackInfo().sourceUrl }, UNDISTURBED);
+/** Calls `afterStream` when a window's rows have been read from the source and not yet been committed. */
+const watched = (afterStream: () => Promise<void>) =>
+  new FaultyDatabase({ side: 'source', url: stackInfo().sourceUrl }, { ...UNDISTURBED, afterStream });
 const target = (interference: Interference) =>
   new FaultyDatabase({ side: 'target', url: stackInfo().targetUrl }, interference);
 
@@ -42,8 +34,8 @@ const fixture = useFixture([TABLE]);
 async function copy(
   pair: Pair,
   round: number,
-  progress: (cursor: CopyCursor) => void = () => {},
-): Promise<CopyCursor> {
+  progress: (table: TableProgress) => void = () => {},
+): Promise<TableProgress> {
   const { tracked } = fixture();
   return copyTable(pair, tracked, {
     tenant: 'ant',
@@ -66,11 +58,11 @@ describe('a window', () => {
     for (let id = 1; id <= 45; id += 1)
       await sql('source', `INSERT INTO items VALUES (${id}, '${id % 9 === 0 ? 'bee' : 'ant'}', 'e${id}', 0)`);
 
-    let windows = 0;
+    let commits = 0; // the first keeps the parts
     const dying = target({
       withoutLock: false,
       at(moment, _, sql) {
-        if (moment === 'before' && sql === 'COMMIT' && (windows += 1) === 3)
+        if (moment === 'before' && sql === 'COMMIT' && (commits += 1) === 4)
           throw new Error('died before the commit');
       },
     });
@@ -90,15 +82,16 @@ describe('a window', () => {
   /** A row is deleted and mirrored while a window that has read it is not yet written. */
   async function deleteDuringWindow(id: number, withoutLock: boolean): Promise<boolean> {
     const { pair, sql, rows, mirror } = fixture();
-    const source = watched();
+    // A row that is there already would be locked by the window's delete, which hides a missing tenant lock.
+    await sql('target', `DELETE FROM items WHERE id = ${id}`);
     const side = target({ withoutLock, at: () => {} });
     const draining: Promise<number>[] = [];
-    source.afterRead = async () => {
+    const source = watched(async () => {
       if (draining.length > 0) return;
       await sql('source', `DELETE FROM items WHERE id = ${id}`);
       draining.push(mirror.drain('ant'));
       await Promise.race([...draining, sleep(500)]);
-    };
+    });
     await copy({ ...pair, source, target: side }, 100 + id);
     await Promise.all(draining);
     await Promise.all([source.close(), side.close()]);

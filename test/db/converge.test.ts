@@ -8,6 +8,7 @@ import { column, child, dump, shared, useFixture } from '../support/pair.ts';
 const LIMITS = {
   windowTarget: 300,
   windowRows: 50,
+  windowBytes: 8_388_608,
   backfillParallel: 1,
   threadsRunning: 100,
   rowsPerSecond: 0,

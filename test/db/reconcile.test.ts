@@ -11,6 +11,7 @@ import { seeded } from './protocol/random.ts';
 const LIMITS = {
   windowTarget: 300,
   windowRows: 50,
+  windowBytes: 8_388_608,
   backfillParallel: 1,
   threadsRunning: 100,
   rowsPerSecond: 0,
@@ -44,7 +45,7 @@ beforeAll(async () => {
       tenant: 'ant',
       round: 1,
       tableId: id,
-      limits: { ...LIMITS, windowRows: 1_000 },
+      limits: { ...LIMITS, windowRows: 1_000, windowBytes: 8_388_608 },
       pace: () => Promise.resolve(0),
       progress: () => {},
       until: () => false,
@@ -118,7 +119,7 @@ describe('windows', () => {
     const sizes: (number | null)[] = [];
     await reconcileSlice(fixture().pair, fixture().tracked, {
       tenant: 'ant',
-      limits: { ...LIMITS, windowTarget: 0.01, windowRows: 200 },
+      limits: { ...LIMITS, windowTarget: 0.01, windowRows: 200, windowBytes: 8_388_608 },
       missingAgain: 1_000,
       progress: ({ position }) => sizes.push(position.rows),
       until: () => false,

@@ -112,6 +112,7 @@ async function backfill(): Promise<void> {
   const limits = {
     windowTarget: 300,
     windowRows: 1_000,
+    windowBytes: 8_388_608,
     backfillParallel: 1,
     threadsRunning: 1_000,
     rowsPerSecond: 0,

@@ -139,6 +139,7 @@ describe('P5: flipping back is instant and loses nothing, before the write autho
       limits: {
         windowTarget: 100,
         windowRows: 100,
+        windowBytes: 8_388_608,
         backfillParallel: 1,
         threadsRunning: 1_000,
         rowsPerSecond: 0,
@@ -221,7 +222,14 @@ describe('P6: no read flip without evidence', () => {
         missingAgain: 1,
         lease: 1,
       },
-      limits: { windowTarget: 1, windowRows: 1, backfillParallel: 1, threadsRunning: 1, rowsPerSecond: 0 },
+      limits: {
+        windowTarget: 1,
+        windowRows: 1,
+        windowBytes: 8_388_608,
+        backfillParallel: 1,
+        threadsRunning: 1,
+        rowsPerSecond: 0,
+      },
       gates: { shadowSamples: 1, cleanPasses: 1, nodes: 1 },
     },
   };

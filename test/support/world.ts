@@ -106,6 +106,7 @@ export function useWorld(
       limits: {
         windowTarget: 300,
         windowRows: 500,
+        windowBytes: 8_388_608,
         backfillParallel: 2,
         threadsRunning: 500,
         rowsPerSecond: 0,

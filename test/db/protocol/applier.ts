@@ -44,6 +44,7 @@ const say = (said: Said): void => void writeSync(1, `${JSON.stringify(said)}\n`)
 const LIMITS = {
   windowTarget: 50,
   windowRows: 10,
+  windowBytes: 8_388_608,
   backfillParallel: 1,
   threadsRunning: 1_000,
   rowsPerSecond: 0,

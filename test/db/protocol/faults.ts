@@ -2,7 +2,7 @@
  * A Database whose sessions can be interrupted at a step of the protocol, and whose tenant lock can be
  * taken out. Everything else is the product's own code.
  */
-import { Database, type DatabaseOptions, type Session } from '../../../src/db/database.ts';
+import { Database, type DatabaseOptions, type RawRow, type Session } from '../../../src/db/database.ts';
 
 /** Steps between the lock and the journal delete, in the order of `converge`. */
 // prettier-ignore
@@ -12,7 +12,7 @@ const STEPS = {
   'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
   'holders-read':   ['target', /^SELECT DISTINCT/],
   'delete':         ['target', /^DELETE .* FROM/],
-  'insert':         ['target', /^INSERT INTO .* VALUES \(/],
+  'insert':         ['target', /^(INSERT INTO .* VALUES \(|LOAD DATA)/],
   'turn':           ['target', /mirror_turn`.*ON DUPLICATE/],
   'commit-source':  ['source', /^COMMIT$/],
   'commit-target':  ['target', /^COMMIT$/],
@@ -30,10 +30,21 @@ export interface Interference {
   readonly withoutLock: boolean;
   /** Called before a statement is sent, and again right after it was sent, before its answer. */
   readonly at: (moment: 'before' | 'sent', side: 'source' | 'target', sql: string) => void;
+  /** Awaited when a streamed read has come to its end, before its reader hears of it. */
+  readonly afterStream?: () => Promise<void>;
 }
 
-type Send = (sql: string, ...rest: unknown[]) => Promise<unknown>;
-const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write']);
+type Send = (sql: string, ...rest: unknown[]) => unknown;
+type Rows = AsyncGenerator<readonly RawRow[]>;
+
+async function* followed(rows: Rows, afterStream: () => Promise<void>): Rows {
+  const read: (readonly RawRow[])[] = [];
+  for await (const batch of rows) read.push(batch);
+  await afterStream();
+  yield* read;
+}
+
+const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write', 'stream', 'load']);
 
 export class FaultyDatabase extends Database {
   readonly #interference: Interference;
@@ -49,7 +60,7 @@ export class FaultyDatabase extends Database {
 
   #wrap(session: Session): Session {
     const { side } = this;
-    const { withoutLock, at } = this.#interference;
+    const { withoutLock, at, afterStream } = this.#interference;
     return new Proxy(session, {
       get(target, name) {
         const value: unknown = Reflect.get(target, name, target);
@@ -62,7 +73,9 @@ export class FaultyDatabase extends Database {
             withoutLock && sql.includes('tenant_lock`') ? sql.replace(/ FOR (UPDATE|SHARE)$/, '') : sql;
           const answer = method(text, ...rest);
           at('sent', side, sql);
-          return answer;
+          return name === 'stream' && afterStream !== undefined
+            ? followed(answer as Rows, afterStream)
+            : answer;
         };
       },
     });

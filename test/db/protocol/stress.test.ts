@@ -94,6 +94,7 @@ async function prepare(fixture: Fixture): Promise<void> {
         limits: {
           windowTarget: 100,
           windowRows: 100,
+          windowBytes: 8_388_608,
           backfillParallel: 1,
           threadsRunning: 1_000,
           rowsPerSecond: 0,

@@ -1,0 +1,200 @@
+/**
+ * One window of the copy. It holds the tenant's lock shared, so disjoint windows run beside each other while
+ * mirror and verdict wait; it reads the source with a plain read, replaces the tenant's rows of that key range
+ * on the target, and commits them with its cursor. Nothing can be resurrected: a delete that commits after the
+ * read has a journal row, and that is applied later.
+ */
+import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
+import { converge } from './converge.ts';
+import { moveCursor, type CopyCursor, type CopyRun } from './copy-cursor.ts';
+import type { RawRow, Session } from './database.ts';
+import { uniqueHolders } from './holders.ts';
+import { selectImage } from './images.ts';
+import { afterKey, keySql, upToKey } from './keys.ts';
+import { loadMethod, loadRows } from './load.ts';
+import { shareTenant } from './lock.ts';
+import { ident, list, qualified } from './sql.ts';
+import { sizeOf } from './stream.ts';
+import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+export interface WindowBounds {
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+export interface CopiedWindow {
+  readonly cursor: CopyCursor;
+  readonly rows: number;
+  readonly bytes: number;
+}
+
+/** The window holds more bytes than it may; nothing of it was kept. */
+export class WindowTooLarge extends Error {
+  /** Rows that fit. */
+  readonly rows: number;
+
+  constructor(rows: number) {
+    super(`a window may hold ${rows} rows of this size`);
+    this.name = 'WindowTooLarge';
+    this.rows = rows;
+  }
+}
+
+/**
+ * Windows walk the primary key: inside the tenant where an index leads with the tenant and continues with
+ * the key (InnoDB appends it), else over the whole table with the tenant as a filter.
+ */
+export function tenantIndex({ table, tenancy }: TrackedTable): string | null {
+  if (tenancy.kind === 'shared') return 'PRIMARY';
+  if (tenancy.kind !== 'column') return null;
+  const key = table.primary.map((column) => column.name);
+  if (key[0] === tenancy.column) return 'PRIMARY';
+  const index = table.indexes.find((candidate) => {
+    const [first, ...rest] = candidate.columns;
+    return (
+      !candidate.prefixed &&
+      first === tenancy.column &&
+      rest.every((column, position) => column === key[position])
+    );
+  });
+  return index?.name ?? null;
+}
+
+interface Range {
+  readonly after: string | null;
+  readonly end: string | null;
+}
+
+/** The key of the last of `rows` rows; null when the part ends before. */
+async function windowEnd(
+  pair: Pair,
+  tracked: TrackedTable,
+  tenant: string,
+  part: CopyCursor,
+  rows: number,
+): Promise<string | null> {
+  const { table } = tracked;
+  const index = tenantIndex(tracked);
+  const conditions = [
+    ...(index === null ? [] : [ownedBy(tracked, 't', tenant)]),
+    ...inside(tracked, 't', { after: part.afterKey, end: part.endKey }),
+  ];
+  const [row] = await pair.source.rows(
+    `SELECT ${keySql(table, 't')} AS row_key FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index ?? 'PRIMARY')})
+     WHERE ${conditions.join(' AND ') || 'TRUE'} ORDER BY ${list(table.primary.map((column) => `t.${ident(column.name)}`))} LIMIT 1 OFFSET ${rows - 1}`,
+  );
+  return row?.['row_key'] ?? null;
+}
+
+const inside = ({ table }: TrackedTable, row: string, { after, end }: Range): string[] => [
+  ...(after === null ? [] : [afterKey(table, row, after)]),
+  ...(end === null ? [] : [upToKey(table, row, end)]),
+];
+
+const windowWhere = (tracked: TrackedTable, row: string, tenant: string, range: Range): string =>
+  [ownedBy(tracked, row, tenant), ...inside(tracked, row, range)].join(' AND ');
+
+const ATTEMPTS = 8;
+
+/** @throws WindowTooLarge when more than one row is in it and their bytes are over the bound */
+export async function copyWindow(
+  pair: Pair,
+  tracked: Tracked,
+  run: CopyRun,
+  part: CopyCursor,
+  bounds: WindowBounds,
+): Promise<CopiedWindow> {
+  const table = tracked.source(part.tableId);
+  const cut = await windowEnd(pair, table, run.tenant, part, bounds.rows);
+  const range = { after: part.afterKey, end: cut ?? part.endKey };
+  const method = await loadMethod(pair.target, pair.control);
+  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+    const measured = { rows: 0, bytes: 0 };
+    try {
+      return await pair.target.transaction(async (target) => {
+        await shareTenant(target, pair.control, run.tenant);
+        await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
+        await pair.source.session((source) =>
+          loadRows(
+            target,
+            tracked.target(part.tableId).table,
+            bounded(source.stream(windowSql(table, run.tenant, range)), bounds.bytes, measured),
+            method,
+          ),
+        );
+        const cursor = {
+          ...part,
+          afterKey: range.end ?? part.afterKey,
+          copiedRows: part.copiedRows + measured.rows,
+          finished: cut === null || cut === part.endKey,
+        };
+        await moveCursor(target, pair, run, { from: part, to: cursor });
+        return { cursor, ...measured };
+      });
+    } catch (error) {
+      if (!(error instanceof DatabaseError) || error.errno !== 1062) throw error;
+      await freeUniqueValues(pair, tracked, run.tenant, { tableId: part.tableId, range });
+    }
+  }
+  throw new TransientDatabaseError(
+    `target: unique values of ${table.table.name} kept moving during ${ATTEMPTS} attempts`,
+  );
+}
+
+function windowSql(tracked: TrackedTable, tenant: string, range: Range): string {
+  const { table } = tracked;
+  return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(tenantIndex(tracked) ?? 'PRIMARY')})
+     ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, 't', tenant, range)}`;
+}
+
+/** Passes rows on and counts them, until they weigh too much. */
+async function* bounded(
+  batches: AsyncGenerator<readonly RawRow[]>,
+  bytesMax: number,
+  measured: { rows: number; bytes: number },
+): AsyncGenerator<readonly RawRow[]> {
+  for await (const batch of batches) {
+    for (const row of batch) {
+      measured.bytes += sizeOf(row);
+      if (measured.bytes > bytesMax && measured.rows > 0) throw new WindowTooLarge(measured.rows);
+      measured.rows += 1;
+    }
+    yield batch;
+  }
+}
+
+async function deleteWindow(
+  target: Session,
+  tracked: TrackedTable,
+  tenant: string,
+  range: Range,
+): Promise<void> {
+  const { table } = tracked;
+  const name = qualified(table.schema, table.name);
+  await target.write(
+    `DELETE ${name} FROM ${name} ${joinChain(tracked, name, 'JOIN')} WHERE ${windowWhere(tracked, name, tenant, range)}`,
+  );
+}
+
+/** The rows in the way are mirrored first, under their own tenants' locks: then the source has moved their values on. */
+async function freeUniqueValues(
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  { tableId, range }: { readonly tableId: number; readonly range: Range },
+): Promise<void> {
+  const table = tracked.source(tableId);
+  const { schema, name } = table.table;
+  const rows = await pair.source.rows(
+    `SELECT ${keySql(table.table, 't')} AS row_key FROM ${qualified(schema, name)} t FORCE INDEX (${ident(tenantIndex(table) ?? 'PRIMARY')})
+     ${joinChain(table, 't', 'JOIN')} WHERE ${windowWhere(table, 't', tenant, range)}`,
+  );
+  const keys = new Set(rows.map((row) => row['row_key']!));
+  const holders = await uniqueHolders(pair, tracked.target(tableId), keys);
+  await converge(pair, tracked, {
+    tenants: [...new Set([tenant, ...holders.map((holder) => holder.tenant)])],
+    journal: null,
+    keys: new Map([[tableId, new Set(holders.map((holder) => holder.key))]]),
+  });
+}

@@ -1,0 +1,197 @@
+/**
+ * Rows into the target: streamed to `LOAD DATA LOCAL INFILE` where the target allows it, as multi-row INSERTs
+ * where it doesn't. Either way memory holds a few blocks, whatever the rows weigh, and a value that would
+ * change or meet a unique value is an error.
+ */
+import { once } from 'node:events';
+import { Readable, type Writable } from 'node:stream';
+
+import { DatabaseError } from '../domain/errors.ts';
+import { storedColumns, type Column, type Table } from './catalog.ts';
+import type { Database, RawRow, Session } from './database.ts';
+import { insertSql } from './images.ts';
+import { kindOf, type Kind } from './kinds.ts';
+import { ident, list, qualified } from './sql.ts';
+import { sizeOf } from './stream.ts';
+
+export type LoadMethod = 'load-data' | 'insert';
+
+/** Batches of rows: values of `storedColumns`, in their order. */
+export type Batches = AsyncIterable<readonly RawRow[]> | Iterable<readonly RawRow[]>;
+
+const methods = new WeakMap<Database, Promise<LoadMethod>>();
+
+/** Asked once of every server, by loading nothing into a table of our own. */
+export function loadMethod(target: Database, control: string): Promise<LoadMethod> {
+  const known = methods.get(target) ?? probe(target, control);
+  methods.set(target, known);
+  known.catch(() => methods.delete(target));
+  return known;
+}
+
+async function probe(target: Database, control: string): Promise<LoadMethod> {
+  try {
+    await target.session((session) =>
+      session.load(`LOAD DATA LOCAL INFILE 'probe' INTO TABLE ${qualified(control, 'mirror_turn')}`, () =>
+        Readable.from([]),
+      ),
+    );
+    return 'load-data';
+  } catch (error) {
+    // 1148, 3948, 4166: LOCAL is off; 1045, 1142, 1227: this user may not. Whatever was refused, INSERT works without it.
+    if (error instanceof DatabaseError) return 'insert';
+    throw error;
+  }
+}
+
+/** @returns rows written @throws DatabaseError when a value would change (1265) or is in the way (1062) */
+export async function loadRows(
+  target: Session,
+  table: Table,
+  rows: Batches,
+  method: LoadMethod,
+): Promise<number> {
+  return method === 'insert' ? insertAll(target, table, rows) : loadAll(target, table, rows);
+}
+
+/** Below this an INSERT, which is one round trip, is faster. */
+const LOADED_BYTES_MIN = 64 * 1024;
+
+/** Rows that are in memory already. */
+export async function writeImages(
+  target: Session,
+  table: Table,
+  images: readonly RawRow[],
+  method: LoadMethod,
+): Promise<void> {
+  if (images.length === 0) return;
+  const bytes = images.reduce((sum, image) => sum + sizeOf(image), 0);
+  await loadRows(target, table, [images], bytes < LOADED_BYTES_MIN ? 'insert' : method);
+}
+
+async function insertAll(target: Session, table: Table, rows: Batches): Promise<number> {
+  let count = 0;
+  for await (const batch of rows) {
+    for (const statement of insertSql(table, batch)) await target.write(statement);
+    count += batch.length;
+  }
+  return count;
+}
+
+async function loadAll(target: Session, table: Table, rows: Batches): Promise<number> {
+  let count = 0;
+  const counted = async function* (): AsyncGenerator<Buffer> {
+    for await (const batch of rows) {
+      count += batch.length;
+      yield* encode(batch);
+    }
+  };
+  let failure: unknown = null;
+  const loaded = await target
+    .load(loadSql(table), (socket) => pumped(counted(), socket, (error) => (failure = error)))
+    .catch((error: unknown) => {
+      throw failure ?? error;
+    });
+  if (loaded !== count)
+    throw new DatabaseError(`target: ${count} rows of ${table.name} were sent, ${loaded} arrived`, 1265);
+  return count;
+}
+
+/**
+ * mysql2 writes whatever the stream gives it, full socket or not, so the stream itself waits for the socket.
+ * It hides a failure from the statement's caller behind its own, so that one is handed out beside.
+ */
+function pumped(
+  blocks: AsyncGenerator<Buffer>,
+  socket: Writable,
+  failed: (error: unknown) => void,
+): Readable {
+  const paced = async function* (): AsyncGenerator<Buffer> {
+    try {
+      for await (const block of blocks) {
+        yield block;
+        if (socket.writableNeedDrain) await Promise.race([once(socket, 'drain'), once(socket, 'close')]);
+      }
+    } catch (error) {
+      failed(error);
+      throw error;
+    }
+  };
+  return Readable.from(paced(), { objectMode: true, highWaterMark: 1 });
+}
+
+/** How a field of the file becomes its column's value; absent: as it is. Bytes are never converted twice. */
+const LOADED_AS: Readonly<Partial<Record<Kind, (field: string) => string>>> = {
+  bit: (field) => `CAST(${field} AS UNSIGNED)`,
+  json: asText,
+  label: asText,
+};
+
+function asText(field: string): string {
+  return `CONVERT(${field} USING utf8mb4)`;
+}
+
+/** The file holds what `selectImage` read: UTF-8 for every text, so only a utf8mb4 column takes it as it is. */
+function conversion(column: Column): ((field: string) => string) | undefined {
+  const kind = kindOf(column)!;
+  return kind === 'text' && column.charset !== 'utf8mb4' ? asText : LOADED_AS[kind];
+}
+
+/** CHARACTER SET binary: any other would make the server read the bytes of a BLOB as text. */
+export function loadSql(table: Table): string {
+  const columns = storedColumns(table).map((column, index) => ({
+    name: ident(column.name),
+    field: `@f${index}`,
+    convert: conversion(column),
+  }));
+  const fields = list(columns.map(({ name, field, convert }) => (convert === undefined ? name : field)));
+  const sets = columns.flatMap(({ name, field, convert }) =>
+    convert === undefined ? [] : [`${name} = ${convert(field)}`],
+  );
+  return `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET binary
+    FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' (${fields})${sets.length === 0 ? '' : ` SET ${list(sets)}`}`;
+}
+
+const BLOCK = 128 * 1024;
+/** A value is taken in pieces that fit a block even when every byte of it is escaped. */
+const PIECE = BLOCK / 4;
+const [TAB, NEWLINE, BACKSLASH, N] = [0x09, 0x0a, 0x5c, 0x4e];
+const SPECIAL = Uint8Array.from({ length: 256 }, (_, byte) =>
+  byte === TAB || byte === NEWLINE || byte === BACKSLASH ? 1 : 0,
+);
+
+/** Lines of tab-separated fields, NULL as `\N`; blocks of at most 128 KiB. */
+export function* encode(rows: readonly RawRow[]): Generator<Buffer> {
+  let block = Buffer.allocUnsafe(BLOCK);
+  let at = 0;
+  for (const row of rows) {
+    for (let column = 0; column < row.length; column += 1) {
+      const value = row[column]!;
+      const length = value === null ? 1 : value.length;
+      for (let from = 0; from === 0 || from < length; from += PIECE) {
+        if (at + 2 * Math.min(length, PIECE) + 2 > BLOCK) {
+          yield block.subarray(0, at);
+          block = Buffer.allocUnsafe(BLOCK);
+          at = 0;
+        }
+        if (value === null) {
+          block[at++] = BACKSLASH;
+          block[at++] = N;
+        } else at = escapeInto(block, at, value, from);
+      }
+      block[at++] = column === row.length - 1 ? NEWLINE : TAB;
+    }
+  }
+  if (at > 0) yield block.subarray(0, at);
+}
+
+function escapeInto(block: Buffer, start: number, value: Buffer, from: number): number {
+  const end = Math.min(value.length, from + PIECE);
+  let at = start;
+  for (let index = from; index < end; index += 1) {
+    const byte = value[index]!;
+    if (SPECIAL[byte] === 1) block[at++] = BACKSLASH;
+    block[at++] = byte;
+  }
+  return at;
+}
