@@ -49,6 +49,7 @@ it('a row too long for a packet is a fault with its way out, never an equal wind
       limits: {
         windowTarget: 300,
         windowRows: 50,
+        windowBytes: 8_388_608,
         backfillParallel: 1,
         threadsRunning: 100,
         rowsPerSecond: 0,
