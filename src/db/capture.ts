@@ -31,7 +31,8 @@ export async function registerTables(pair: Pair, tables: readonly TablePlan[]): 
   for (const { name, tenancy, time } of tables) {
     await pair.source.run(
       `INSERT INTO ${qualified(pair.control, 'tracked_table')} (name, tenancy, time_column) VALUES (?, ?, ?)
-       ON DUPLICATE KEY UPDATE tenancy = VALUES(tenancy), time_column = VALUES(time_column)`,
+       ON DUPLICATE KEY UPDATE tenancy = VALUES(tenancy),
+         time_changed = IF(time_column <=> VALUES(time_column), time_changed, NULL), time_column = VALUES(time_column)`,
       [name, JSON.stringify(tenancy), time],
     );
   }

@@ -13,6 +13,8 @@ export interface Column {
   readonly collation: string | null;
   readonly nullable: boolean;
   readonly generated: boolean;
+  /** Does an UPDATE of another column change it (ON UPDATE CURRENT_TIMESTAMP)? */
+  readonly updatesItself: boolean;
   readonly unsigned: boolean;
   /** Characters of a text column, else null. */
   readonly characters: number | null;
@@ -106,6 +108,7 @@ function toColumn(row: TextRow): Column {
     generated:
       /\b(VIRTUAL|STORED|PERSISTENT)\b/i.test(row['extra'] ?? '') &&
       !/DEFAULT_GENERATED/i.test(row['extra'] ?? ''),
+    updatesItself: /\bon update\b/i.test(row['extra'] ?? ''),
     unsigned: declared.includes('unsigned'),
     characters: number(row['chars']),
     precision: number(row['prec']),

@@ -242,10 +242,18 @@ export async function deleteJournal(
   control: string,
   ids: readonly string[],
 ): Promise<void> {
+  await deleteById(source, qualified(control, 'journal'), ids);
+}
+
+/** @param table quoted, with its schema */
+export async function deleteById(
+  source: Database | Session,
+  table: string,
+  ids: readonly string[],
+): Promise<void> {
   if (ids.length === 0) return;
   const derived = ids.map((id, index) => `SELECT ${id}${index === 0 ? ' AS id' : ''}`).join(' UNION ALL ');
-  const journal = qualified(control, 'journal');
-  await source.run(`DELETE ${journal} FROM (${derived}) k STRAIGHT_JOIN ${journal} ON ${journal}.id = k.id`);
+  await source.run(`DELETE ${table} FROM (${derived}) k STRAIGHT_JOIN ${table} ON ${table}.id = k.id`);
 }
 
 /**

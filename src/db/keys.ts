@@ -114,16 +114,28 @@ export const keysJoin = (columns: readonly Column[], keyAlias: string, rowAlias:
  * scans the whole index (research/reconciliation.md, section C).
  */
 export function afterKey(table: Table, row: string, key: string): string {
-  return bound(table, row, key, '>', false);
+  return afterPlace(table.primary, row, key);
 }
 
 export function upToKey(table: Table, row: string, key: string): string {
-  return bound(table, row, key, '<', true);
+  return upToPlace(table.primary, row, key);
 }
 
-function bound(table: Table, row: string, key: string, operator: '<' | '>', inclusive: boolean): string {
-  const parts = decodeKey(key);
-  const columns = table.primary;
+/** The same for any columns in their order, none of them NULL. */
+export const afterPlace = (columns: readonly Column[], row: string, place: string): string =>
+  bound(columns, row, place, { operator: '>', inclusive: false });
+
+export const upToPlace = (columns: readonly Column[], row: string, place: string): string =>
+  bound(columns, row, place, { operator: '<', inclusive: true });
+
+function bound(
+  columns: readonly Column[],
+  row: string,
+  place: string,
+  { operator, inclusive }: { readonly operator: '<' | '>'; readonly inclusive: boolean },
+): string {
+  const parts = decodeKey(place);
+  if (parts.length !== columns.length) throw new Error('a bound has the wrong number of columns');
   const values = columns.map((column, position) => partLiteral(column, parts[position]!));
   const alternatives = columns.map((column, position) => {
     const equal = columns

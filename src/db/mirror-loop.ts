@@ -12,6 +12,7 @@ import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
 import { qualified } from './sql.ts';
 import { admitStage, readStages, type StageRow } from './stages.ts';
+import { gatherTimeChanges } from './time-windows.ts';
 import { loadTracked, type Pair } from './tracked.ts';
 
 export interface LoopReport {
@@ -143,6 +144,7 @@ export class MirrorLoop {
   }
 
   async #watchCapture(): Promise<void> {
+    await gatherTimeChanges(this.#pair);
     const lost = await lostCapture(this.#pair);
     if (lost.length === 0) return;
     const { reason, marked, flipped } = await declareLost(this.#pair, lost);

@@ -27,7 +27,8 @@ import { ident, qualified } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { judgeHot, judgeKeys, repairKeys, type Judged } from './verdict.ts';
-import { cutter, type Bounds, type WindowCutter } from './windows.ts';
+import { BY_VERDICT, noteTimeChange, timeChanged } from './time-windows.ts';
+import { cutter, type Bounds } from './windows.ts';
 
 export interface ReconcileSlice {
   readonly tenant: string;
@@ -82,12 +83,14 @@ async function reconcileWindow(
   table: TrackedTable,
 ): Promise<{ pass: Pass; stopped: boolean; fresh: number }> {
   const { position } = pass;
-  const cut = cutter(table, slice.tenant);
+  const cut = cutter(table, slice.tenant, await isTimeChanged(pair, table));
   const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.windowRows);
-  const bounds: Bounds = { from: position.from, to: await cut.end(pair.source, position.from, rows) };
+  const from = cut.resume(position.from);
+  const { to, index } = await cut.cut(pair.source, from, rows);
+  const bounds: Bounds = { from, to };
   const started = Date.now();
   const query = (side: TrackedTable, select: string): string =>
-    windowSql(side, slice.tenant, cut, bounds, select);
+    windowSql(side, slice.tenant, { where: cut.where(bounds), index }, select);
   const [source, target] = await Promise.all([
     digestOf(pair.source, query(table, `${rowHash(table, 't')} AS h`)),
     digestOf(pair.target, query(tracked.target(table.id), `${rowHash(tracked.target(table.id), 't')} AS h`)),
@@ -97,11 +100,13 @@ async function reconcileWindow(
   const found = same(source, target)
     ? NOTHING
     : await drillDown(pair, tracked, slice, { pass, table, query });
+  // A row that moved meanwhile may have left a window before it was read for one that was: by key, from the start.
+  const again = to === null && cut.by === 'time' && (await isTimeChanged(pair, table));
   const next = {
     ...pass,
     counts: addCounts(pass.counts, { ...found.counts, windows: 1, rows: source.rows }),
     position: {
-      table: bounds.to === null ? position.table + 1 : position.table,
+      table: bounds.to === null && !again ? position.table + 1 : position.table,
       from: bounds.to,
       rows:
         bounds.to === null
@@ -118,16 +123,17 @@ async function reconcileWindow(
 
 const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
+const isTimeChanged = async (pair: Pair, { id, time }: TrackedTable): Promise<boolean> =>
+  time !== null && (await timeChanged(pair, id)) !== null;
+
 function windowSql(
   side: TrackedTable,
   tenant: string,
-  cut: WindowCutter,
-  bounds: Bounds,
+  { where, index }: { readonly where: string; readonly index: string },
   select: string,
 ): string {
-  const hint = cut.index === null ? '' : ` FORCE INDEX (${ident(cut.index)})`;
-  return `SELECT ${select} FROM ${qualified(side.table.schema, side.table.name)} t${hint} ${joinChain(side, 't', 'JOIN')}
-          WHERE ${ownedBy(side, 't', tenant)} AND ${cut.where(side, bounds)}`;
+  const from = `${qualified(side.table.schema, side.table.name)} t FORCE INDEX (${ident(index)})`;
+  return `SELECT ${select} FROM ${from} ${joinChain(side, 't', 'JOIN')} WHERE ${ownedBy(side, 't', tenant)} AND ${where}`;
 }
 
 const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
@@ -181,6 +187,8 @@ async function drillDown(
     );
     counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
     for (const one of judged.drifts) {
+      if (table.time !== null && one.judged.columns.includes(table.time))
+        await noteTimeChange(pair, table.id, BY_VERDICT);
       const policy = DRIFT_POLICY[one.class];
       const isNew = await recordDrift(pair, pass, table.id, one, {
         repaired: policy.repair,

@@ -94,7 +94,7 @@ function tenantValue(column: Column, tenant: string): string {
  * @throws SchemaMismatchError when a parent is not in the plan, or the chain is a circle
  */
 export function track(
-  plan: { id: number; table: Table; tenancy: Tenancy; time: string | null },
+  plan: Pick<TrackedTable, 'id' | 'table' | 'tenancy' | 'time'>,
   tables: ReadonlyMap<string, { table: Table; tenancy: Tenancy }>,
 ): TrackedTable {
   const chain: Link[] = [];

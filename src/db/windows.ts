@@ -1,90 +1,157 @@
 /**
  * Windows of a reconcile pass: half-open, without a gap, the first and the last open-ended, so that no row
- * can hide between or beyond them. Cut by time where the plan names a column, else by key.
+ * can hide between or beyond them. By time, then key, where the plan names a column that holds; else by key.
  *
- * The backfill cuts its own windows: two pieces of code that enumerate differently can't skip the same row.
+ * A window is bounded by rows of an index, in its order: holes in the ids, a hot instant and a tenant with
+ * most of the rows make no window longer. Where no index finds the tenant's rows, the rows that are read
+ * are counted, not those that are found. The backfill cuts its own windows: two pieces of code that
+ * enumerate differently can't skip the same row.
  */
-import type { Database } from './database.ts';
-import { afterKey, keySql, upToKey } from './keys.ts';
-import { ident, list, literal, qualified } from './sql.ts';
+import { encodeKey } from '../domain/key.ts';
+import { columnOf, type Column } from './catalog.ts';
+import type { Database, Session } from './database.ts';
+import { afterPlace, keyOfColumns, upToPlace } from './keys.ts';
+import { ident, list, qualified } from './sql.ts';
 import { ownedBy, type TrackedTable } from './tenancy.ts';
+import { timeIndex, timeRefusal, timeWalk } from './time-windows.ts';
 
-/** Where the window begins and ends: times or journal keys; null: open. */
+/** `(from, to]`: places in the order of the walk; null: open. */
 export interface Bounds {
   readonly from: string | null;
   readonly to: string | null;
 }
 
+export interface Cut {
+  readonly to: string | null;
+  /** By which the window's rows are read, on either side. */
+  readonly index: string;
+}
+
+type Reader = Pick<Database | Session, 'rows'>;
+
 export interface WindowCutter {
-  /** End of the window of about `rows` rows that begins at `from`; null: it is the last. */
-  readonly end: (source: Database, from: string | null, rows: number) => Promise<string | null>;
-  readonly where: (tracked: TrackedTable, bounds: Bounds) => string;
-  readonly index: string | null;
+  readonly by: 'time' | 'key';
+  /** Where a pass goes on; a place of another walk is none of this one: the table begins again. */
+  readonly resume: (from: string | null) => string | null;
+  /** The window of at most `rows` rows that begins at `from`; `to` null: it is the last. */
+  readonly cut: (source: Reader, from: string | null, rows: number) => Promise<Cut>;
+  readonly where: (bounds: Bounds) => string;
 }
 
-export function cutter(tracked: TrackedTable, tenant: string): WindowCutter {
-  return tracked.time === null || tracked.tenancy.kind !== 'column'
-    ? byKey(tracked, tenant)
-    : byTime(tracked, tenant, tracked.time);
+interface Walk {
+  readonly by: WindowCutter['by'];
+  /** What a bound of this walk starts with; nothing for a key, which starts with a digit. */
+  readonly mark: string;
+  /** Never NULL, never the same for two rows. */
+  readonly columns: readonly Column[];
+  readonly index: string;
+  /** Does the index find the tenant's rows alone? */
+  readonly own: boolean;
 }
 
-/** `[from, to)` on an immutable time column. */
-function byTime(tracked: TrackedTable, tenant: string, time: string): WindowCutter {
-  const { table, tenancy } = tracked;
-  const column = `t.${ident(time)}`;
-  const lead = tenancy.kind === 'column' ? tenancy.column : '';
-  const index = table.indexes.find(({ columns }) => columns[0] === lead && columns[1] === time)?.name ?? null;
-  const from = `FROM ${qualified(table.schema, table.name)} t${index === null ? '' : ` FORCE INDEX (${ident(index)})`} WHERE ${ownedBy(tracked, 't', tenant)}`;
+/** @param refused the time column is known to change: see `timeChanged` */
+export function cutter(tracked: TrackedTable, tenant: string, refused = false): WindowCutter {
+  const walk = (refused ? null : byTime(tracked)) ?? byKey(tracked);
+  const { mark, columns } = walk;
   return {
-    index,
-    where: (_, bounds) =>
-      [
-        ...(bounds.from === null ? [] : [`${column} >= ${literal(bounds.from)}`]),
-        ...(bounds.to === null ? [] : [`${column} < ${literal(bounds.to)}`]),
-      ].join(' AND ') || 'TRUE',
-    async end(source, start, rows) {
-      const after = start === null ? 'TRUE' : `${column} >= ${literal(start)}`;
-      const [row] = await source.rows(
-        `SELECT ${column} AS bound ${from} AND ${after} ORDER BY ${column} LIMIT 1 OFFSET ${rows}`,
-      );
-      const bound = row?.['bound'] ?? null;
-      if (bound === null || bound !== start) return bound;
-      // More rows than a window share one instant: they stay together.
-      const [next] = await source.rows(
-        `SELECT MIN(${column}) AS bound ${from} AND ${column} > ${literal(start)}`,
-      );
-      return next?.['bound'] ?? null;
+    by: walk.by,
+    resume: (from) => (from !== null && markOf(from) === mark ? from : null),
+    async cut(source, from, rows) {
+      const to = await endOf(source, { tracked, tenant, walk, from, rows });
+      return { to, index: await cheapestIndex(source, { tracked, tenant, walk, bounds: { from, to } }) };
     },
+    where: (bounds) => between(columns, mark, bounds),
   };
 }
 
-/** `(from, to]` on the primary key. */
-function byKey(tracked: TrackedTable, tenant: string): WindowCutter {
-  const { table, tenancy } = tracked;
+/** In the index on (tenant, time), to which InnoDB appends the key. */
+function byTime(tracked: TrackedTable): Walk | null {
+  const { table, tenancy, time } = tracked;
+  if (time === null || tenancy.kind !== 'column' || timeRefusal(table, tenancy, time) !== null) return null;
+  return {
+    by: 'time',
+    mark: `@${encodeKey([time])}`,
+    columns: timeWalk(table, tenancy.column, time).map((name) => columnOf(table, name)),
+    index: timeIndex(table, tenancy.column, time)!,
+    own: true,
+  };
+}
+
+/** On the primary key: in an index that leads with the tenant where there is one, else through the table. */
+function byKey({ table, tenancy }: TrackedTable): Walk {
   const lead = tenancy.kind === 'column' ? tenancy.column : null;
-  const keyColumns = table.primary.map((column) => column.name);
+  const names = table.primary.map(({ name }) => name);
+  const rest = names.filter((name) => name !== lead);
   const found = table.indexes.find(
-    ({ columns, prefixed }) =>
-      !prefixed &&
-      columns[0] === lead &&
-      (keyColumns[0] === lead ? columns[1] === keyColumns[1] : columns.length === 1),
+    ({ columns: [first, ...more], prefixed }) =>
+      !prefixed && first === lead && more.every((name, place) => name === rest[place]),
   );
-  const index = found?.name ?? null;
-  const owned = index === null ? 'TRUE' : ownedBy(tracked, 't', tenant);
+  const index = names[0] === lead ? 'PRIMARY' : (found?.name ?? 'PRIMARY');
   return {
-    index: index ?? 'PRIMARY',
-    where: (side, bounds) =>
-      [
-        ...(bounds.from === null ? [] : [afterKey(side.table, 't', bounds.from)]),
-        ...(bounds.to === null ? [] : [upToKey(side.table, 't', bounds.to)]),
-      ].join(' AND ') || 'TRUE',
-    async end(source, start, rows) {
-      const after = start === null ? 'TRUE' : afterKey(table, 't', start);
-      const [row] = await source.rows(
-        `SELECT ${keySql(table, 't')} AS bound FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index ?? 'PRIMARY')})
-         WHERE ${owned} AND ${after} ORDER BY ${list(table.primary.map((column) => `t.${ident(column.name)}`))} LIMIT 1 OFFSET ${rows - 1}`,
-      );
-      return row?.['bound'] ?? null;
-    },
+    by: 'key',
+    mark: '',
+    columns: table.primary,
+    index,
+    own: lead !== null && (names[0] === lead || found !== undefined),
   };
 }
+
+const markOf = (place: string): string => (/^@(\d+):/.test(place) ? place.slice(0, markLength(place)) : '');
+
+function markLength(place: string): number {
+  const colon = place.indexOf(':');
+  return colon + 1 + Number(place.slice(1, colon));
+}
+
+function between(columns: readonly Column[], mark: string, { from, to }: Bounds): string {
+  const conditions = [
+    ...(from === null ? [] : [afterPlace(columns, 't', from.slice(mark.length))]),
+    ...(to === null ? [] : [upToPlace(columns, 't', to.slice(mark.length))]),
+  ];
+  return conditions.map((condition) => `(${condition})`).join(' AND ') || 'TRUE';
+}
+
+interface Start {
+  readonly tracked: TrackedTable;
+  readonly tenant: string;
+  readonly walk: Walk;
+  readonly from: string | null;
+  readonly rows: number;
+}
+
+async function endOf(source: Reader, { tracked, tenant, walk, from, rows }: Start): Promise<string | null> {
+  const { columns, mark, index, own } = walk;
+  const [row] = await source.rows(
+    `SELECT ${keyOfColumns(columns, 't')} AS place FROM ${hinted(tracked, index)}
+     WHERE ${own ? ownedBy(tracked, 't', tenant) : 'TRUE'} AND ${between(columns, mark, { from, to: null })}
+     ORDER BY ${list(columns.map(({ name }) => `t.${ident(name)}`))} LIMIT 1 OFFSET ${rows - 1}`,
+  );
+  return row === undefined ? null : mark + row['place']!;
+}
+
+/** Foreign rows that are read for each own one before an index of the tenant is the cheaper way to its rows. */
+const FOREIGN_MAX = 2;
+
+/**
+ * A secondary index finds each row by one more descent. Where the tenant owns most of the key range, reading
+ * the range itself costs half of that, and far less where the table is not in memory.
+ */
+async function cheapestIndex(
+  source: Reader,
+  { tracked, tenant, walk, bounds }: Pick<Start, 'tracked' | 'tenant' | 'walk'> & { readonly bounds: Bounds },
+): Promise<string> {
+  if (walk.by === 'time' || walk.index === 'PRIMARY') return walk.index;
+  const range = between(walk.columns, walk.mark, bounds);
+  const estimate = async (index: string, where: string): Promise<number> => {
+    const [row] = await source.rows(
+      `EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM ${hinted(tracked, index)} WHERE ${where}`,
+    );
+    return Number(row?.['rows'] ?? Number.NaN);
+  };
+  const all = await estimate('PRIMARY', range);
+  const own = await estimate(walk.index, `${ownedBy(tracked, 't', tenant)} AND ${range}`);
+  return all <= own * (1 + FOREIGN_MAX) ? 'PRIMARY' : walk.index;
+}
+
+const hinted = ({ table }: TrackedTable, index: string): string =>
+  `${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index)})`;

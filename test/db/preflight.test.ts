@@ -182,21 +182,35 @@ describe('source tables', () => {
       ),
       create('c (id INT PRIMARY KEY, tenant_id INT NOT NULL, at TIME NOT NULL, KEY (tenant_id, at))'),
       create('d (id INT PRIMARY KEY, at DATETIME NOT NULL)'),
+      create(
+        'e (id INT PRIMARY KEY, tenant_id INT NOT NULL, at TIMESTAMP NOT NULL DEFAULT NOW() ON UPDATE NOW(), KEY (tenant_id, at))',
+      ),
+      create(
+        'f (id INT PRIMARY KEY, tenant_id INT NOT NULL, b DATE NOT NULL, at DATE AS (b) STORED NOT NULL, KEY (tenant_id, at))',
+      ),
+      create(
+        'g (id INT PRIMARY KEY, tenant_id INT NOT NULL, n INT NULL, at DATE NOT NULL, KEY (tenant_id, at, n))',
+      ),
+      create('h (id INT PRIMARY KEY, tenant_id INT NOT NULL, at DATE NOT NULL, KEY (tenant_id, at, id))'),
     );
 
     const problems = await look(
       plan(
         `{ a: { tenant: { column: tenant_id }, time: at }, b: { tenant: { column: tenant_id }, time: at },
-           c: { tenant: { column: tenant_id }, time: at }, d: { tenant: shared, time: at } }`,
+           c: { tenant: { column: tenant_id }, time: at }, d: { tenant: shared, time: at },
+           ${['e', 'f', 'g', 'h'].map((name) => `${name}: { tenant: { column: tenant_id }, time: at }`).join(', ')} }`,
         '1',
       ),
     );
 
     expect(brief(problems)).toEqual([
       'tables.a.time | at | may be NULL, and such rows are in no window',
-      'tables.b.time | at | has no index that starts with tenant_id, at',
+      'tables.b.time | at | has no index on exactly (tenant_id, at), or on these and then the primary key',
       'tables.c.time | at | is time, not a time',
       'tables.d.time | at | needs a tenant column in the same table',
+      'tables.e.time | at | changes by itself with every UPDATE (ON UPDATE CURRENT_TIMESTAMP)',
+      'tables.f.time | at | is generated from other columns, which may change',
+      'tables.g.time | at | has no index on exactly (tenant_id, at), or on these and then the primary key',
     ]);
   });
 

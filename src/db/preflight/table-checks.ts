@@ -5,6 +5,7 @@ import { nearest } from '../../domain/nearest.ts';
 import type { Column, Index, Table } from '../catalog.ts';
 import { kindOf } from '../kinds.ts';
 import { ident, qualified } from '../sql.ts';
+import { timeRefusal } from '../time-windows.ts';
 import type { Found, Survey } from './survey.ts';
 
 export const columnNamed = (table: Table, name: string): Column | null =>
@@ -93,31 +94,17 @@ export function createIndex(
   return `CREATE INDEX ${ident(name)} ON ${on} ALGORITHM=INPLACE LOCK=NONE`;
 }
 
-const isTime = ({ type }: Column): boolean => type === 'datetime' || type === 'timestamp' || type === 'date';
-
 export const timeColumns = onTables(({ name, time, tenancy }, table) => {
-  if (time === null) return [];
-  const field = `tables.${name}.time`;
-  const say = (problem: string, remedy: string): Problem[] => [{ field, value: time, problem, remedy }];
-  if (tenancy.kind !== 'column') {
-    return say('needs a tenant column in the same table', 'take it out: windows are then cut by key');
-  }
-  const column = columnNamed(table, time);
-  if (column === null) return say('is no column of the table', hintFor(table, time));
-  if (!isTime(column))
-    return say(`is ${column.declared}, not a time`, 'name a DATETIME, TIMESTAMP or DATE column');
-  if (column.nullable)
-    return say('may be NULL, and such rows are in no window', 'make it NOT NULL, or take it out');
-  const tenant = columnNamed(table, tenancy.column);
-  const indexed = table.indexes.some(
-    (index) => tenant !== null && leadsWith(index, tenant) && index.columns[1] === time,
-  );
-  return indexed || tenant === null
-    ? []
-    : say(
-        `has no index that starts with ${tenancy.column}, ${time}`,
-        createIndex(table, [tenancy.column, time]),
-      );
+  if (time === null || (tenancy.kind === 'column' && columnNamed(table, tenancy.column) === null)) return [];
+  const refused = timeRefusal(table, tenancy, time);
+  if (refused === null) return [];
+  const remedy =
+    columnNamed(table, time) === null
+      ? hintFor(table, time)
+      : refused.index === null
+        ? 'take it out: windows are then cut by key'
+        : createIndex(table, refused.index);
+  return [{ field: `tables.${name}.time`, value: time, problem: refused.problem, remedy }];
 });
 
 export function hintFor(table: Table, name: string): string {
