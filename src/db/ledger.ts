@@ -1,6 +1,7 @@
 /** Evidence of reconcile, in the source's control schema: passes, windows, drift. Keys and hashes, never values. */
 import type { Milliseconds } from '../domain/duration.ts';
 import type { WindowDigest } from './digest.ts';
+import type { ExecutorName } from './executor.ts';
 import { keyLiteral } from './converge.ts';
 import { literal, qualified, tenantLiteral } from './sql.ts';
 import type { FoundDrift } from './reconcile.ts';
@@ -99,13 +100,14 @@ export async function recordWindow(
     readonly bounds: Bounds;
     readonly source: WindowDigest;
     readonly target: WindowDigest;
+    readonly executor: ExecutorName;
   },
 ): Promise<void> {
-  const { tableId, bounds, source, target } = window;
+  const { tableId, bounds, source, target, executor } = window;
   const text = `(${bounds.from ?? '-inf'}, ${bounds.to ?? '+inf'})`.slice(0, 2_000);
   await pair.source.run(
     `REPLACE INTO ${qualified(pair.control, 'pass_window')} VALUES (${pass.id}, ${pass.position.seq}, ${tableId}, ${literal(text)},
-     ${source.rows}, ${target.rows}, '${source.digest}', '${target.digest}', 'sql', NOW(6))`,
+     ${source.rows}, ${target.rows}, '${source.digest}', '${target.digest}', '${executor}', NOW(6))`,
   );
 }
 

@@ -11,7 +11,9 @@ import type { Limits } from '../domain/plan.ts';
 import { nextWindowRows } from '../domain/window.ts';
 import { tablesOf } from './backfill.ts';
 import type { Database } from './database.ts';
-import { digestOf, hashed, rowHash, type WindowDigest } from './digest.ts';
+import type { WindowDigest } from './digest.ts';
+import type { RowsQuery } from './executor.ts';
+import { executorOf } from './executors.ts';
 import { keySql } from './keys.ts';
 import {
   finishPass,
@@ -89,14 +91,18 @@ async function reconcileWindow(
   const { to, index } = await cut.cut(pair.source, from, rows);
   const bounds: Bounds = { from, to };
   const started = Date.now();
-  const query = (side: TrackedTable, select: string): string =>
-    windowSql(side, slice.tenant, { where: cut.where(bounds), index }, select);
+  const query =
+    (side: TrackedTable): RowsQuery =>
+    (select) =>
+      windowSql(side, slice.tenant, { where: cut.where(bounds), index }, select);
+  const executor = await executorOf(pair, tracked, table.id);
+  const there = tracked.target(table.id);
   const [source, target] = await Promise.all([
-    digestOf(pair.source, query(table, `${rowHash(table, 't')} AS h`)),
-    digestOf(pair.target, query(tracked.target(table.id), `${rowHash(tracked.target(table.id), 't')} AS h`)),
+    executor.digest(pair.source, table, query(table)),
+    executor.digest(pair.target, there, query(there)),
   ]);
   const took = Date.now() - started;
-  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target });
+  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target, executor: executor.name });
   const found = same(source, target)
     ? NOTHING
     : await drillDown(pair, tracked, slice, { pass, table, query });
@@ -155,7 +161,7 @@ const JUDGED_AT_ONCE = 100;
 interface SuspectWindow {
   readonly pass: Pass;
   readonly table: TrackedTable;
-  readonly query: (side: TrackedTable, select: string) => string;
+  readonly query: (side: TrackedTable) => RowsQuery;
 }
 
 /** Lists both sides of the window and judges what differs; everything from here on works on keys alone. */
@@ -165,8 +171,12 @@ async function drillDown(
   slice: ReconcileSlice,
   { pass, table, query }: SuspectWindow,
 ): Promise<{ counts: PassCounts; stopped: boolean; fresh: number }> {
-  const list = (db: Database, side: TrackedTable) =>
-    hashes(db, query(side, `${keySql(side.table, 't')} AS row_key, ${rowHash(side, 't')} AS h`));
+  const executor = await executorOf(pair, tracked, table.id);
+  const list = async (db: Database, side: TrackedTable): Promise<Map<string, string>> => {
+    const beside = [keySql(side.table, 't')];
+    const rows = await executor.hashes(db, side, { rows: query(side), beside, parts: 'row' });
+    return new Map(rows.map((row) => [row.beside[0]!, row.hashes[0]!]));
+  };
   const [source, target] = await Promise.all([
     list(pair.source, table),
     list(pair.target, tracked.target(table.id)),
@@ -205,11 +215,6 @@ async function drillDown(
     }
   }
   return { counts, stopped, fresh };
-}
-
-async function hashes(db: Database, sql: string): Promise<Map<string, string>> {
-  const rows = await db.rows(sql);
-  return new Map(rows.map((row) => [row['row_key']!, hashed(db.side, row['h'])]));
 }
 
 export interface FoundDrift {

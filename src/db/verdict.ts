@@ -11,8 +11,9 @@ import { judgeSuspect, type Verdict } from '../domain/drift.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import { storedColumns } from './catalog.ts';
 import { converge, keyLiteral } from './converge.ts';
-import type { Database, Session } from './database.ts';
-import { canonicalColumn, hashed, rowHash } from './digest.ts';
+import type { Session } from './database.ts';
+import type { Executor, Reader, RowsQuery } from './executor.ts';
+import { executorOf } from './executors.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { list, qualified } from './sql.ts';
@@ -46,19 +47,28 @@ export async function judgeKeys(
   keys: readonly string[],
 ): Promise<Judged[]> {
   let tenants = [tenant];
+  const executor = await executorOf(pair, tracked, tableId);
   for (let round = 1; round <= ROUNDS; round += 1) {
     const outcome = await pair.target.transaction(
       async (target): Promise<Judged[] | { missing: string[] }> => {
         const locked = await lockTenants(target, pair.control, tenants);
-        const source = await readSide(pair.source, tracked.source(tableId), keys);
-        const onTarget = await readSide(target, tracked.target(tableId), keys);
+        const source = await readSide(executor, pair.source, tracked.source(tableId), keys);
+        const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
         const owners = [...source.values(), ...onTarget.values()].map((side) => side.tenant ?? UNRESOLVED);
         const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
         if (missing.length > 0) return { missing };
         const absent = await unmirrored(pair, [...source.values()]);
         const spelled = [...source.values(), ...onTarget.values()].map((side) => side.key);
         const journaled = await journaledKeys(pair, tableId, [...new Set([...keys, ...spelled])]);
-        return compare(pair, target, tracked, { tableId, keys, source, onTarget, absent, journaled });
+        return compare(pair, target, tracked, {
+          executor,
+          tableId,
+          keys,
+          source,
+          onTarget,
+          absent,
+          journaled,
+        });
       },
     );
     if (Array.isArray(outcome)) return outcome;
@@ -69,6 +79,7 @@ export async function judgeKeys(
 }
 
 interface Comparison {
+  readonly executor: Executor;
   readonly tableId: number;
   readonly keys: readonly string[];
   readonly source: ReadonlyMap<number, Side>;
@@ -100,27 +111,31 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
     pair,
     target,
     tracked,
-    input.tableId,
+    input,
     different.map((one) => one.key),
   );
   return judged.map((one) => ({ ...one, columns: differing.get(one.key) ?? [] }));
 }
 
+const rowsOfKeys =
+  (side: TrackedTable, keys: readonly string[]): RowsQuery =>
+  (select) =>
+    `SELECT ${select} FROM ${keysTable(side.table.primary, keys)} k
+     STRAIGHT_JOIN ${qualified(side.table.schema, side.table.name)} t ON ${keysJoin(side.table.primary, 'k', 't')} ${joinChain(side, 't')}`;
+
 /** Rows by position of their key; a key that only a collation calls equal finds its row too. */
 async function readSide(
-  db: Database | Session,
+  executor: Executor,
+  db: Reader,
   side: TrackedTable,
   keys: readonly string[],
 ): Promise<Map<number, Side>> {
-  const { table } = side;
-  const rows = await db.rows(
-    `SELECT k.n AS n, ${keySql(table, 't')} AS row_key, ${rowHash(side, 't')} AS hash, ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys)} k
-     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
-  );
+  const beside = ['k.n', keySql(side.table, 't'), tenantSql(side, 't')];
+  const rows = await executor.hashes(db, side, { rows: rowsOfKeys(side, keys), beside, parts: 'row' });
   return new Map(
-    rows.map((row) => [
-      Number(row['n']),
-      { key: row['row_key']!, hash: hashed(side.side, row['hash']), tenant: row['tenant'] ?? null },
+    rows.map(({ beside: [n, key, tenant], hashes: [hash] }) => [
+      Number(n),
+      { key: key!, hash: hash!, tenant: tenant ?? null },
     ]),
   );
 }
@@ -142,24 +157,23 @@ async function differingColumns(
   pair: Pair,
   target: Session,
   tracked: Tracked,
-  tableId: number,
+  { executor, tableId }: Comparison,
   keys: readonly string[],
 ): Promise<Map<string, string[]>> {
-  const read = (db: Database | Session, { table, side }: TrackedTable) =>
-    db.rows(
-      `SELECT k.n AS n, ${list(storedColumns(table).map((column, index) => `SHA2(${canonicalColumn(column, 't', side)}, 256) AS c${index}`))}
-       FROM ${keysTable(table.primary, keys)} k STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')}`,
-    );
+  const read = (db: Reader, side: TrackedTable) =>
+    executor.hashes(db, side, { rows: rowsOfKeys(side, keys), beside: ['k.n'], parts: 'columns' });
   const source = await read(pair.source, tracked.source(tableId));
-  const onTarget = await read(target, tracked.target(tableId));
+  const onTarget = new Map(
+    (await read(target, tracked.target(tableId))).map((row) => [row.beside[0], row.hashes]),
+  );
   const columns = storedColumns(tracked.source(tableId).table);
   return new Map(
-    source.map((row) => {
-      const other = onTarget.find((candidate) => candidate['n'] === row['n']);
+    source.map(({ beside: [n], hashes }) => {
+      const there = onTarget.get(n);
       const names = columns
-        .filter((_, index) => row[`c${index}`] !== other?.[`c${index}`])
+        .filter((_, index) => hashes[index] !== there?.[index])
         .map((column) => column.name);
-      return [keys[Number(row['n'])]!, names];
+      return [keys[Number(n)]!, names];
     }),
   );
 }
@@ -176,15 +190,17 @@ export async function judgeHot(
   keys: readonly string[],
 ): Promise<Judged[]> {
   let judged: Judged[] = [];
+  const executor = await executorOf(pair, tracked, tableId);
   await converge(pair, tracked, {
     tenants: [tenant],
     journal: null,
     keys: new Map([[tableId, new Set(keys)]]),
     atOneInstant: async (source, target) => {
-      const before = await readSide(source, tracked.source(tableId), keys);
-      const after = await readSide(target, tracked.target(tableId), keys);
+      const before = await readSide(executor, source, tracked.source(tableId), keys);
+      const after = await readSide(executor, target, tracked.target(tableId), keys);
       const absent = await unmirrored(pair, [...before.values()]);
       judged = await compare(pair, target, tracked, {
+        executor,
         tableId,
         keys,
         source: before,
