@@ -38,10 +38,13 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
     windows BIGINT UNSIGNED NOT NULL DEFAULT 0, row_count BIGINT UNSIGNED NOT NULL DEFAULT 0, suspects BIGINT UNSIGNED NOT NULL DEFAULT 0, in_flight BIGINT UNSIGNED NOT NULL DEFAULT 0,
     repaired BIGINT UNSIGNED NOT NULL DEFAULT 0, drifted BIGINT UNSIGNED NOT NULL DEFAULT 0, clean TINYINT NULL, KEY by_tenant (tenant, id)`,
   pass_window: `pass_id BIGINT UNSIGNED NOT NULL, seq INT UNSIGNED NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, bounds VARCHAR(2000) NOT NULL, source_rows BIGINT UNSIGNED NOT NULL,
-    target_rows BIGINT UNSIGNED NOT NULL, source_digest CHAR(32) NOT NULL, target_digest CHAR(32) NOT NULL, executor VARCHAR(16) NOT NULL, at TIMESTAMP(6) NOT NULL, PRIMARY KEY (pass_id, seq)`,
+    target_rows BIGINT UNSIGNED NOT NULL, source_digest CHAR(32) NOT NULL, target_digest CHAR(32) NOT NULL, executor VARCHAR(16) NOT NULL, at TIMESTAMP(6) NOT NULL,
+    started_at TIMESTAMP(6) NULL, PRIMARY KEY (pass_id, seq)`,
+  pass_drift: `pass_id BIGINT UNSIGNED NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, class VARCHAR(16) NOT NULL, found BIGINT UNSIGNED NOT NULL, kept BIGINT UNSIGNED NOT NULL,
+    PRIMARY KEY (pass_id, table_id, class)`,
   drift: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL, class VARCHAR(16) NOT NULL,
     columns_differing TEXT NULL, source_hash CHAR(64) NULL, target_hash CHAR(64) NULL, pass_id BIGINT UNSIGNED NULL, found_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
-    repaired_at TIMESTAMP(6) NULL, verified_at TIMESTAMP(6) NULL, recurred TINYINT NOT NULL DEFAULT 0, KEY by_tenant (tenant, id)`,
+    repaired_at TIMESTAMP(6) NULL, verified_at TIMESTAMP(6) NULL, recurred TINYINT NOT NULL DEFAULT 0, repaired_by VARCHAR(16) NULL, inputs TEXT NULL, KEY by_tenant (tenant, id)`,
   certificate: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), content TEXT NOT NULL, KEY by_tenant (tenant, id)`,
 };
 

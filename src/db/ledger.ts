@@ -3,7 +3,7 @@ import type { Milliseconds } from '../domain/duration.ts';
 import type { WindowDigest } from './digest.ts';
 import type { ExecutorName } from './executor.ts';
 import { keyLiteral } from './converge.ts';
-import { literal, qualified, tenantLiteral } from './sql.ts';
+import { list, literal, qualified, tenantLiteral } from './sql.ts';
 import type { FoundDrift } from './reconcile.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { judgeKeys } from './verdict.ts';
@@ -92,50 +92,86 @@ export async function finishPass(pair: Pair, pass: Pass): Promise<Pass> {
 const counters = ({ counts }: Pass): string =>
   `windows = ${counts.windows}, row_count = ${counts.rows}, suspects = ${counts.suspects}, in_flight = ${counts.inFlight}, repaired = ${counts.repaired}, drifted = ${counts.drifted}`;
 
-export async function recordWindow(
-  pair: Pair,
-  pass: Pass,
-  window: {
-    readonly tableId: number;
-    readonly bounds: Bounds;
-    readonly source: WindowDigest;
-    readonly target: WindowDigest;
-    readonly executor: ExecutorName;
-  },
-): Promise<void> {
-  const { tableId, bounds, source, target, executor } = window;
+export interface WindowEvidence {
+  readonly tableId: number;
+  readonly bounds: Bounds;
+  readonly source: WindowDigest;
+  readonly target: WindowDigest;
+  readonly executor: ExecutorName;
+  /** How long both sides took, from the first statement on. */
+  readonly took: Milliseconds;
+}
+
+export async function recordWindow(pair: Pair, pass: Pass, window: WindowEvidence): Promise<void> {
+  const { tableId, bounds, source, target, executor, took } = window;
   const text = `(${bounds.from ?? '-inf'}, ${bounds.to ?? '+inf'})`.slice(0, 2_000);
   await pair.source.run(
-    `REPLACE INTO ${qualified(pair.control, 'pass_window')} VALUES (${pass.id}, ${pass.position.seq}, ${tableId}, ${literal(text)},
-     ${source.rows}, ${target.rows}, '${source.digest}', '${target.digest}', '${executor}', NOW(6))`,
+    `REPLACE INTO ${qualified(pair.control, 'pass_window')} (pass_id, seq, table_id, bounds, source_rows, target_rows, source_digest, target_digest, executor, at, started_at)
+     VALUES (${pass.id}, ${pass.position.seq}, ${tableId}, ${literal(text)}, ${source.rows}, ${target.rows}, '${source.digest}', '${target.digest}', '${executor}',
+     NOW(6), NOW(6) - INTERVAL ${Math.round(took * 1_000)} MICROSECOND)`,
   );
 }
 
-/** @returns false when the same drift is on record and open already */
+/** Rows of one pass, table and class that are kept one by one; of the others only their number. */
+export const DRIFT_KEPT = 1_000;
+
+export interface DriftPolicy {
+  readonly repaired: boolean;
+  readonly again: Milliseconds;
+}
+
+/**
+ * Drift of one class and table, as a batch of verdicts found it.
+ *
+ * @returns how many of them are on record now and were not before
+ */
 export async function recordDrift(
   pair: Pair,
   pass: Pass,
   tableId: number,
-  drift: FoundDrift,
-  policy: { readonly repaired: boolean; readonly again: Milliseconds },
-): Promise<boolean> {
+  drifts: readonly FoundDrift[],
+  policy: DriftPolicy,
+): Promise<number> {
+  const [first] = drifts;
+  if (first === undefined) return 0;
   const table = qualified(pair.control, 'drift');
   const tenant = tenantLiteral(pass.tenant);
-  const { judged } = drift;
+  const same = `tenant = ${tenant} AND class = '${first.class}'`;
   const known = await pair.source.rows(
-    `SELECT id FROM ${table} WHERE tenant = ${tenant} AND table_id = ${tableId} AND row_key = ${keyLiteral(judged.key)} AND repaired_at IS NULL AND class = '${drift.class}'`,
+    `SELECT row_key FROM ${table} WHERE ${same} AND table_id = ${tableId} AND repaired_at IS NULL AND row_key IN (${list(drifts.map(({ judged }) => keyLiteral(judged.key)))})`,
   );
-  if (known.length > 0) return false;
-  const [earlier] = await pair.source.rows(
-    `SELECT COUNT(*) AS n FROM ${table} WHERE tenant = ${tenant} AND class = 'missing' AND pass_id < ${pass.id} AND found_at > NOW(6) - INTERVAL ${policy.again * 1_000} MICROSECOND`,
-  );
-  const recurred = drift.class === 'missing' && Number(earlier!['n']) > 0;
+  const open = new Set(known.map((row) => row['row_key']!));
+  const fresh = drifts.filter(({ judged }) => !open.has(judged.key));
+  const kept = fresh.slice(0, await roomFor(pair, pass, tableId, same, first.class));
+  if (kept.length > 0) {
+    const [earlier] = await pair.source.rows(
+      `SELECT COUNT(*) AS n FROM ${table} WHERE ${same} AND pass_id < ${pass.id} AND found_at > NOW(6) - INTERVAL ${policy.again * 1_000} MICROSECOND`,
+    );
+    const recurred = first.class === 'missing' && Number(earlier!['n']) > 0;
+    const repaired = policy.repaired ? "NOW(6), 'policy'" : 'NULL, NULL';
+    const rows = kept.map(
+      ({ judged, look }) =>
+        `(${tenant}, ${tableId}, ${keyLiteral(judged.key)}, '${first.class}', ${literal(judged.columns.join(', ').slice(0, 2_000))}, ${literal(judged.sourceHash)},
+          ${literal(judged.targetHash)}, ${pass.id}, ${repaired}, ${recurred ? 1 : 0}, ${literal(JSON.stringify({ look, ...judged.inputs }))})`,
+    );
+    await pair.source.run(
+      `INSERT INTO ${table} (tenant, table_id, row_key, class, columns_differing, source_hash, target_hash, pass_id, repaired_at, repaired_by, recurred, inputs) VALUES ${list(rows)}`,
+    );
+  }
   await pair.source.run(
-    `INSERT INTO ${table} (tenant, table_id, row_key, class, columns_differing, source_hash, target_hash, pass_id, repaired_at, recurred)
-     VALUES (${tenant}, ${tableId}, ${keyLiteral(judged.key)}, ?, ?, ?, ?, ${pass.id}, ${policy.repaired ? 'NOW(6)' : 'NULL'}, ${recurred ? 1 : 0})`,
-    [drift.class, judged.columns.join(', ').slice(0, 2_000), judged.sourceHash, judged.targetHash],
+    `INSERT INTO ${qualified(pair.control, 'pass_drift')} VALUES (${pass.id}, ${tableId}, '${first.class}', ${drifts.length}, ${kept.length})
+     ON DUPLICATE KEY UPDATE found = found + ${drifts.length}, kept = kept + ${kept.length}`,
   );
-  return true;
+  return kept.length;
+}
+
+/** Open rows count too, whichever pass found them: a table that stays wrong must not fill the ledger. */
+async function roomFor(pair: Pair, pass: Pass, tableId: number, same: string, kind: string): Promise<number> {
+  const [row] = await pair.source.rows(
+    `SELECT (SELECT kept FROM ${qualified(pair.control, 'pass_drift')} WHERE pass_id = ${pass.id} AND table_id = ${tableId} AND class = '${kind}') AS kept,
+            (SELECT COUNT(*) FROM ${qualified(pair.control, 'drift')} WHERE ${same} AND table_id = ${tableId} AND repaired_at IS NULL) AS open_rows`,
+  );
+  return Math.max(0, DRIFT_KEPT - Math.max(Number(row?.['kept'] ?? 0), Number(row?.['open_rows'])));
 }
 
 export interface DriftRow {
@@ -176,14 +212,14 @@ export async function readDrift(pair: Pair, tenant: string, open: boolean, limit
 export async function markRepaired(pair: Pair, ids: readonly number[]): Promise<void> {
   if (ids.length === 0) return;
   await pair.source.run(
-    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6) WHERE id IN (${ids.join(', ')})`,
+    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6), repaired_by = 'operator' WHERE id IN (${ids.join(', ')})`,
   );
 }
 
 /** A new backfill replaces every row: what was open counts as repaired, and unverified until a pass reads it equal. */
 export async function supersedeDrift(pair: Pair, tenant: string): Promise<void> {
   await pair.source.run(
-    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6) WHERE tenant = ${tenantLiteral(tenant)} AND repaired_at IS NULL`,
+    `UPDATE ${qualified(pair.control, 'drift')} SET repaired_at = NOW(6), repaired_by = 'backfill' WHERE tenant = ${tenantLiteral(tenant)} AND repaired_at IS NULL`,
   );
 }
 

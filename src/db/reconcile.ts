@@ -102,7 +102,8 @@ async function reconcileWindow(
     executor.digest(pair.target, there, query(there)),
   ]);
   const took = Date.now() - started;
-  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target, executor: executor.name });
+  const { name } = executor;
+  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target, executor: name, took });
   const found = same(source, target)
     ? NOTHING
     : await drillDown(pair, tracked, slice, { pass, table, query });
@@ -157,6 +158,7 @@ function addCounts(a: PassCounts, b: PassCounts): PassCounts {
 }
 
 const JUDGED_AT_ONCE = 100;
+const DRIFT_POLICIES = Object.entries(DRIFT_POLICY);
 
 interface SuspectWindow {
   readonly pass: Pass;
@@ -196,22 +198,25 @@ async function drillDown(
       suspects.slice(at, at + JUDGED_AT_ONCE),
     );
     counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
-    for (const one of judged.drifts) {
-      if (table.time !== null && one.judged.columns.includes(table.time))
+    for (const [kind, policy] of DRIFT_POLICIES) {
+      const drifts = judged.drifts.filter((one) => one.class === kind);
+      if (drifts.length === 0) continue;
+      const { time } = table;
+      if (time !== null && drifts.some((one) => one.judged.columns.includes(time)))
         await noteTimeChange(pair, table.id, BY_VERDICT);
-      const policy = DRIFT_POLICY[one.class];
-      const isNew = await recordDrift(pair, pass, table.id, one, {
+      const unknown = await recordDrift(pair, pass, table.id, drifts, {
         repaired: policy.repair,
         again: slice.missingAgain,
       });
-      if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, [one.judged.key]);
+      const keys = drifts.map((one) => one.judged.key);
+      if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, keys);
       counts = {
         ...counts,
-        repaired: counts.repaired + (policy.repair ? 1 : 0),
-        drifted: counts.drifted + 1,
+        repaired: counts.repaired + (policy.repair ? drifts.length : 0),
+        drifted: counts.drifted + drifts.length,
       };
       stopped ||= policy.stopsLine;
-      fresh += isNew && policy.stopsLine ? 1 : 0;
+      fresh += policy.stopsLine ? unknown : 0;
     }
   }
   return { counts, stopped, fresh };
@@ -220,6 +225,8 @@ async function drillDown(
 export interface FoundDrift {
   readonly class: 'missing' | 'different' | 'extra';
   readonly judged: Judged;
+  /** At which look it was proven; the earlier ones found the key in flight. */
+  readonly look: number;
 }
 
 const LOOKS = 3;
@@ -241,7 +248,7 @@ async function judgeBatch(
         ? await judgeKeys(pair, tracked, tenant, tableId, open)
         : await judgeHot(pair, tracked, tenant, tableId, open);
     for (const one of judged) {
-      if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one });
+      if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one, look });
     }
     open = judged.filter((one) => one.verdict.kind === 'in-flight').map((one) => one.key);
     if (look === 1) inFlight = open.length;

@@ -20,6 +20,7 @@ import { list, qualified } from './sql.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
+import { bearWitness, type VerdictInputs } from './witness.ts';
 
 export interface Judged {
   readonly key: string;
@@ -28,6 +29,8 @@ export interface Judged {
   readonly targetHash: string | null;
   /** Names of the columns that differ; empty unless the class is `different`. */
   readonly columns: readonly string[];
+  /** Of a drift: what the verdict stood on; else null. */
+  readonly inputs: VerdictInputs | null;
 }
 
 interface Side {
@@ -62,6 +65,8 @@ export async function judgeKeys(
         const journaled = await journaledKeys(pair, tableId, [...new Set([...keys, ...spelled])]);
         return compare(pair, target, tracked, {
           executor,
+          how: 'read',
+          locked,
           tableId,
           keys,
           source,
@@ -80,6 +85,8 @@ export async function judgeKeys(
 
 interface Comparison {
   readonly executor: Executor;
+  readonly how: VerdictInputs['how'];
+  readonly locked: readonly string[];
   readonly tableId: number;
   readonly keys: readonly string[];
   readonly source: ReadonlyMap<number, Side>;
@@ -103,10 +110,13 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
       sourceHash,
       targetHash,
       columns: [],
+      inputs: null,
     };
   });
-  const different = judged.filter(({ verdict }) => verdict.kind === 'drift' && verdict.class === 'different');
-  if (different.length === 0) return judged;
+  if (!judged.some(({ verdict }) => verdict.kind === 'drift')) return judged;
+  const proven = await withInputs(pair, target, input, judged);
+  const different = proven.filter(({ verdict }) => verdict.kind === 'drift' && verdict.class === 'different');
+  if (different.length === 0) return proven;
   const differing = await differingColumns(
     pair,
     target,
@@ -114,7 +124,35 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
     input,
     different.map((one) => one.key),
   );
-  return judged.map((one) => ({ ...one, columns: differing.get(one.key) ?? [] }));
+  return proven.map((one) => ({ ...one, columns: differing.get(one.key) ?? [] }));
+}
+
+const LOCKED_TOLD = 20;
+
+async function withInputs(
+  pair: Pair,
+  target: Session,
+  { how, locked, source, onTarget, absent }: Comparison,
+  judged: readonly Judged[],
+): Promise<Judged[]> {
+  const witness = await bearWitness(pair.source, target, pair.control);
+  return judged.map((one, position) => {
+    if (one.verdict.kind !== 'drift') return one;
+    const owner = source.get(position)?.tenant ?? null;
+    const inputs: VerdictInputs = {
+      ...witness,
+      how,
+      locked: locked.slice(0, LOCKED_TOLD),
+      lockedTenants: locked.length,
+      sourceRow: source.has(position),
+      sourceOwner: owner,
+      ownerMirrored: owner !== null && !absent.has(owner),
+      targetRow: onTarget.has(position),
+      targetOwner: onTarget.get(position)?.tenant ?? null,
+      journaled: false,
+    };
+    return { ...one, inputs };
+  });
 }
 
 const rowsOfKeys =
@@ -195,12 +233,14 @@ export async function judgeHot(
     tenants: [tenant],
     journal: null,
     keys: new Map([[tableId, new Set(keys)]]),
-    atOneInstant: async (source, target) => {
+    atOneInstant: async (source, target, locked) => {
       const before = await readSide(executor, source, tracked.source(tableId), keys);
       const after = await readSide(executor, target, tracked.target(tableId), keys);
       const absent = await unmirrored(pair, [...before.values()]);
       judged = await compare(pair, target, tracked, {
         executor,
+        how: 'mirrored',
+        locked,
         tableId,
         keys,
         source: before,

@@ -216,4 +216,63 @@ describe('the policy', () => {
     expect((await drift())[0]).toMatchObject({ class: 'extra', sourceHash: null });
     expect(await rows('target', 'SELECT id FROM by_time WHERE id = 5000')).toHaveLength(1);
   });
+
+  it('what a verdict stood on is kept with its drift', async () => {
+    const { sql, pair } = fixture();
+    await sql('target', "UPDATE by_key SET note = 'seen' WHERE id = 21");
+    await sql('source', "INSERT INTO by_time VALUES (21000, 'bee', '2026-01-01', 1)");
+    const { pass: done } = await pass();
+    const [row] = await pair.source.rows(
+      `SELECT inputs, repaired_by FROM \`${pair.control}\`.drift WHERE pass_id = ${done.id} AND class = 'different'`,
+    );
+    const [journal] = await pair.source.rows(`SELECT MAX(id) AS id FROM \`${pair.control}\`.journal`);
+    expect(row!['repaired_by']).toBeNull();
+    expect(JSON.parse(row!['inputs']!)).toMatchObject({
+      look: 1,
+      how: 'read',
+      locked: ['ant'],
+      sourceRow: true,
+      sourceOwner: 'ant',
+      ownerMirrored: true,
+      targetRow: true,
+      targetOwner: 'ant',
+      journaled: false,
+      journalIds: { last: journal!['id'] },
+      source: { version: (await pair.source.server()).version },
+      target: { id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string },
+    });
+    await sql('target', "UPDATE by_key SET note = 'x' WHERE id = 21");
+  });
+
+  it('every window says when it was read, by which executor, and what both sides digested to', async () => {
+    const { pair } = fixture();
+    const { pass: done } = await pass();
+    const windows = await pair.source.rows(
+      `SELECT executor, source_digest, TIMESTAMPDIFF(MICROSECOND, started_at, at) AS took FROM \`${pair.control}\`.pass_window WHERE pass_id = ${done.id}`,
+    );
+    expect(windows.length).toBe(done.counts.windows);
+    for (const row of windows) {
+      expect(row['executor']).toMatch(/^(sql|stream)$/);
+      expect(row['source_digest']).toMatch(/^[0-9a-f]{32}$/);
+      expect(Number(row['took'])).toBeGreaterThanOrEqual(0);
+    }
+  });
+
+  it('a table that is wrong everywhere is kept row by row up to a bound, and counted beyond it', async () => {
+    const { sql, pair } = fixture();
+    const rows = Array.from({ length: 1_300 }, (_, n) => `(7, ${50_000 + n}, 'ant', 1, NULL)`);
+    await sql('target', `INSERT INTO by_key VALUES ${rows.join(', ')}`);
+    const counted = async (id: number) =>
+      pair.source.rows(
+        `SELECT found, kept, (SELECT COUNT(*) FROM \`${pair.control}\`.drift WHERE pass_id = ${id} AND class = 'extra') AS recorded
+         FROM \`${pair.control}\`.pass_drift WHERE pass_id = ${id} AND class = 'extra' AND found > 1`,
+      );
+    const first = await pass(5_000);
+    expect(await counted(first.pass.id)).toEqual([{ found: '1300', kept: '1000', recorded: '1000' }]);
+    // Still wrong at the next pass: nothing more is kept, and nobody is told again.
+    const second = await pass(5_000);
+    expect(await counted(second.pass.id)).toEqual([{ found: '1300', kept: '0', recorded: '0' }]);
+    expect([first.fresh, second.fresh]).toEqual([1_000, 0]);
+    await sql('target', 'DELETE FROM by_key WHERE id >= 50000');
+  });
 });
