@@ -7,7 +7,8 @@ import { allOpen, judgeGates } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
 import { PHASES } from '../src/domain/phase.ts';
 import { forShared, type TenantPlan } from '../src/domain/plan.ts';
-import { UNRESOLVED, type Stage } from '../src/domain/stage.ts';
+import { SHARED, UNRESOLVED, type Stage } from '../src/domain/stage.ts';
+import { acceptShapes } from '../src/db/accept-shapes.ts';
 import { admitTenants } from '../src/db/control.ts';
 import { captureLost, readEvidence } from '../src/db/evidence.ts';
 import {
@@ -20,6 +21,7 @@ import {
   type ModeChange,
   type PhaseChange,
 } from '../src/db/migrations.ts';
+import { assertNotAltered } from '../src/db/shapes.ts';
 import { qualified, tenantLiteral } from '../src/db/sql.ts';
 import { admitStage, markDirty, readNodes, readStage } from '../src/db/stages.ts';
 import type { Deps } from './deps.ts';
@@ -108,6 +110,7 @@ export function controlActivities(deps: Deps): ControlActivities {
       return entered(deps, migration);
     },
     async saveMode(input) {
+      if (input.event === 'retry') await acceptShapes(pair);
       await saveMode(pair, { ...input, runId: runId() });
       return { captureLost: await captureLost(pair.source, pair.control, input.tenant) };
     },
@@ -158,9 +161,10 @@ async function entered({ pair }: Deps, migration: Migration): Promise<Entered> {
   };
 }
 
-/** Evidence and verdict of one moment. */
+/** Evidence and verdict of one moment. @throws SchemaMismatchError while a table of the tenant is altered on one side */
 export async function judgeNow({ pair, tracked }: Deps, question: GateQuestion): Promise<GateAnswer> {
   const { tenant, phase, since, round, approved, plan, waivers } = question;
+  await assertNotAltered(pair, tenant === SHARED);
   const evidence = await readEvidence(pair, await tracked(), { tenant, since, round });
   const verdicts = judgeGates(
     phase,

@@ -6,7 +6,7 @@ import { formatProblem } from '../src/domain/errors.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { copyTables, tablesOf } from '../src/db/backfill.ts';
 import { readProgress, type TableProgress } from '../src/db/copy-cursor.ts';
-import { lostCapture } from '../src/db/capture.ts';
+import { lostCapture } from '../src/db/capture-loss.ts';
 import { probeDigest } from '../src/db/digest.ts';
 import { preflight } from '../src/db/preflight.ts';
 import { readMigration } from '../src/db/migrations.ts';

@@ -5,8 +5,7 @@ import { Redis } from 'ioredis';
 import { publishStage } from './app/publish.ts';
 import { Database, type DatabaseOptions } from './db/database.ts';
 import type { StageRow } from './db/stages.ts';
-import { loadTracked, type Pair, type Tracked } from './db/tracked.ts';
-import { qualified } from './db/sql.ts';
+import { loadTracked, trackedSince, type Pair, type Tracked } from './db/tracked.ts';
 import type { Plan } from './domain/plan.ts';
 import { resolveUrl } from './plan.ts';
 
@@ -69,14 +68,11 @@ function isReady(redis: Redis, timeoutMs: number): Promise<boolean> {
   });
 }
 
-/** The tracked tables, read again after an install changed them. */
+/** The tracked tables, read again after an install or a retry changed them. */
 export function trackedCache(pair: Pair): () => Promise<Tracked> {
   let cached: { since: string; tracked: Tracked } | null = null;
   return async () => {
-    const [row] = await pair.source.rows(
-      `SELECT CONCAT(COUNT(*), ' ', COALESCE(MAX(installed_at), '')) AS since FROM ${qualified(pair.control, 'tracked_table')}`,
-    );
-    const since = row?.['since'] ?? '';
+    const since = await trackedSince(pair);
     if (cached?.since !== since) cached = { since, tracked: await loadTracked(pair) };
     return cached.tracked;
   };

@@ -6,6 +6,7 @@ import { SHARED } from '../domain/stage.ts';
 import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
 import { qualified } from '../db/sql.ts';
+import { alteredTables } from '../db/shapes.ts';
 import { readNodes, readStages, type NodeLease, type StageRow } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
 
@@ -49,6 +50,8 @@ export interface Fleet {
   /** Tenants of the plan that nobody started. */
   readonly notStarted: readonly string[];
   readonly targetReachable: boolean;
+  /** Tables that were altered on one side, as sentences: their rows wait in the journal. */
+  readonly altered: readonly string[];
 }
 
 /** The order in which a console shows them: whoever needs somebody first. */
@@ -65,7 +68,11 @@ interface Facts {
 }
 
 export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
-  const [migrations, facts] = await Promise.all([readMigrations(pair.source, pair.control), readFacts(pair)]);
+  const [migrations, facts, altered] = await Promise.all([
+    readMigrations(pair.source, pair.control),
+    readFacts(pair),
+    alteredTables(pair),
+  ]);
   const tenants = migrations
     .map((migration) => stateOf(migration, facts, plan))
     .sort((a, b) => URGENCY[a.mode] - URGENCY[b.mode]);
@@ -75,6 +82,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
     tenants,
     notStarted: known.filter((tenant) => !started.has(tenant)),
     targetReachable: facts.cursors !== null,
+    altered,
   };
 }
 

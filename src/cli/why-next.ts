@@ -20,6 +20,7 @@ const SITUATIONS: readonly Situation[] = [
   { fits: ({ phase }) => phase === 'aborted', commands: (tenant, { change }) => [change('start', tenant)] },
   { fits: (why) => because(why, '--adopt'), commands: (tenant, { change }) => [change('start', tenant, '--adopt')] },
   { fits: (why) => because(why, 'capture was lost') || closed(why, 'capture'), commands: (tenant, { change }) => [change('install'), change('retry', tenant)] },
+  { fits: (why) => stopped(why) && why.altered.length > 0, commands: (tenant, { line, change }) => [line('plan', 'check'), change('retry', tenant)] },
   { fits: (why) => stopped(why) && why.openDrift > 0, commands: (tenant, { change }) => [change('repair', tenant), change('retry', tenant)] },
   { fits: (why) => because(why, 'preflight'), commands: (tenant, { line, change }) => [line('plan', 'check'), change('retry', tenant)] },
   { fits: stopped, commands: (tenant, { change }) => [change('retry', tenant)] },

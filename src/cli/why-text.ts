@@ -52,6 +52,8 @@ export interface Why {
   }[];
   readonly openDrift: number;
   readonly drift: readonly DriftLine[];
+  /** Tables that were altered on one side since the line began to work from them; their rows wait in the journal. */
+  readonly altered: readonly string[];
   /** Reads of the application whose answers differed between the sides. */
   readonly shadowReads: readonly ShadowLine[];
   readonly audit: readonly AuditLine[];
@@ -63,6 +65,10 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
     ...head(why),
     ...section(`Gates of ${why.phase}`, gates(terminal, why)),
     ...section('Waived', waivers(why)),
+    ...section(
+      'Altered tables: nothing of them is written until a retry takes the change over',
+      why.altered.map((change) => `  ${oneLine(change)}`),
+    ),
     ...section(`Open drift: ${why.openDrift}`, drift(why)),
     ...section('Shadow reads that differed', shadowReads(why)),
     ...section('Audit, the last first', audit(why)),

@@ -1,10 +1,12 @@
 /** What blocks a tenant, since when, and what to type: read live, without Temporal. */
 import { forShared, tenantPlan } from '../domain/plan.ts';
+import { SHARED } from '../domain/stage.ts';
 import { judgeGates } from '../domain/gate.ts';
 import { readEvidence } from '../db/evidence.ts';
 import { readDrift, type DriftRow } from '../db/ledger.ts';
 import { readMigration } from '../db/migrations.ts';
 import { qualified, tenantLiteral } from '../db/sql.ts';
+import { alteredTables } from '../db/shapes.ts';
 import { readStage } from '../db/stages.ts';
 import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
@@ -31,12 +33,13 @@ export const run: Handler = async (context, input) => {
   }
   const tracked = await loadTracked(pair);
   const { phase, mode, reason, since, round, approved, waivers } = record;
-  const [evidence, stage, drift, shadowReads, audit] = await Promise.all([
+  const [evidence, stage, drift, shadowReads, audit, altered] = await Promise.all([
     readEvidence(pair, tracked, { tenant, since, round }),
     readStage(pair.source, pair.control, tenant),
     readDrift(pair, tenant, true),
     readShadow(pair, tenant),
     readAudit(pair, tenant),
+    alteredTables(pair, tenant === SHARED),
   ]);
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
   const gates = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);
@@ -54,6 +57,7 @@ export const run: Handler = async (context, input) => {
     waivers: waivers.map((waiver) => ({ ...waiver, until: iso(waiver.until) })),
     openDrift: evidence.openDrift ?? drift.length,
     drift: drift.slice(0, DRIFT_SHOWN).map((row) => driftLine(tracked, row)),
+    altered,
     shadowReads,
     audit,
     evidence,

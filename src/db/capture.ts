@@ -6,27 +6,28 @@
  * triggers stand and no XA transaction is prepared (one would commit without a journal row).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createHash } from 'node:crypto';
 
-import { DatabaseError, LostCaptureError, TransientDatabaseError } from '../domain/errors.ts';
+import { TransientDatabaseError } from '../domain/errors.ts';
 import type { TablePlan } from '../domain/plan.ts';
+import { lostCapture, recordTriggers, standingTriggers, stands } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { readForeignKeys, readTables } from './catalog.ts';
 import type { Database, Session } from './database.ts';
-import { literal, qualified } from './sql.ts';
+import { readIncarnations } from './incarnation.ts';
+import { recordShapes } from './shapes.ts';
+import { qualified } from './sql.ts';
 import { loadTracked, type Pair } from './tracked.ts';
 import {
   createTriggerSql,
   dropTriggerSql,
   planTriggers,
-  TRIGGER_PREFIX,
   type CaptureInput,
   type Trigger,
 } from './triggers.ts';
 
 const ATTEMPTS = 60;
 
-/** Gives every table of the plan its number; numbers are never reused. */
+/** Gives every table of the plan its number, never used again, and writes down how both sides define it. */
 export async function registerTables(pair: Pair, tables: readonly TablePlan[]): Promise<void> {
   for (const { name, tenancy, time } of tables) {
     await pair.source.run(
@@ -36,6 +37,7 @@ export async function registerTables(pair: Pair, tables: readonly TablePlan[]): 
       [name, JSON.stringify(tenancy), time],
     );
   }
+  await recordShapes(pair);
 }
 
 export async function captureInput(pair: Pair): Promise<CaptureInput> {
@@ -85,13 +87,18 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
       await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(input.schema, name)));
   }
   await passBarrier(pair.source);
-  const created = await incarnations(pair.source, input);
+  const created = await readIncarnations(
+    pair.source,
+    pair.sourceSchema,
+    input.tables.map(({ table }) => table.name),
+  );
+  const installed = await standingTriggers(pair);
   await pair.source.transaction(async (session) => {
-    await recordTriggers(session, pair.control, planned);
+    await recordTriggers(session, pair.control, planned, installed);
     for (const { id, table } of input.tables) {
       await session.run(
         `UPDATE ${qualified(pair.control, 'tracked_table')} SET created = ?, installed_at = NOW(6) WHERE id = ?`,
-        [created.get(table.name) ?? table.created, id],
+        [JSON.stringify(created.get(table.name)), id],
       );
     }
   });
@@ -106,7 +113,7 @@ export async function uninstallCapture(
     await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
   }
   await pair.source.transaction(async (session) => {
-    await recordTriggers(session, pair.control, []);
+    await recordTriggers(session, pair.control, [], new Map());
     await session.run(`UPDATE ${qualified(pair.control, 'tracked_table')} SET installed_at = NULL`);
   });
   return names;
@@ -177,102 +184,4 @@ export async function passBarrier(source: Database): Promise<void> {
     }
     await sleep(500);
   }
-}
-
-type Standing = ReadonlyMap<string, string>;
-
-const compact = (body: string): string => body.replaceAll(/\s+/g, ' ').trim();
-
-async function standingTriggers(pair: Pair): Promise<Standing> {
-  const rows = await pair.source.rows(
-    `SELECT TRIGGER_NAME AS name, EVENT_OBJECT_TABLE AS tbl, ACTION_STATEMENT AS body FROM information_schema.TRIGGERS
-     WHERE TRIGGER_SCHEMA = ? AND TRIGGER_NAME LIKE ${literal(`${TRIGGER_PREFIX.replace('_', String.raw`\_`)}%`)}`,
-    [pair.sourceSchema],
-  );
-  return new Map(rows.map((row) => [row['name']!, `${row['tbl']}\0${compact(row['body'] ?? '')}`]));
-}
-
-const stands = (standing: Standing, trigger: Trigger): boolean =>
-  standing.get(trigger.name) === `${trigger.table}\0${compact(trigger.body)}`;
-
-const bodyHash = (table: string, body: string): string =>
-  createHash('sha256')
-    .update(`${table}\0${compact(body)}`)
-    .digest('hex');
-
-/** What stands must be compared with what was installed, not with what a newer worker would install. */
-async function recordTriggers(
-  session: Session,
-  control: string,
-  triggers: readonly Trigger[],
-): Promise<void> {
-  await session.run(`DELETE FROM ${qualified(control, 'capture_trigger')}`);
-  for (const { name, table, body } of triggers) {
-    await session.run(`INSERT INTO ${qualified(control, 'capture_trigger')} VALUES (?, ?, ?)`, [
-      name,
-      table,
-      bodyHash(table, body),
-    ]);
-  }
-}
-
-/**
- * What changes when a table is truncated, rebuilt or swapped: its creation time, which outlives a TRUNCATE,
- * and InnoDB's number of it, which does not. Partitions have numbers of their own; the highest says enough.
- */
-async function incarnations(
-  source: Database,
-  { schema, tables }: CaptureInput,
-): Promise<Map<string, string>> {
-  const { flavour, version } = await source.server();
-  const view = flavour === 'mysql' && !version.startsWith('5.') ? 'INNODB_TABLES' : 'INNODB_SYS_TABLES';
-  const prefix = `${fileName(schema)}/`;
-  const rows = await source.rows(
-    `SELECT SUBSTRING_INDEX(SUBSTRING(NAME, ${prefix.length + 1}), '#', 1) AS name, MAX(TABLE_ID) AS id
-     FROM information_schema.${view} WHERE LEFT(NAME, ${prefix.length}) = ${literal(prefix)} GROUP BY 1`,
-  );
-  const ids = new Map(rows.map((row) => [row['name']!, row['id']!]));
-  return new Map(
-    tables.map(({ table }) => [table.name, `${table.created}#${ids.get(fileName(table.name)) ?? ''}`]),
-  );
-}
-
-/** A name as InnoDB spells it; exact for ASCII. */
-const fileName = (name: string): string =>
-  name.replaceAll(/[^A-Za-z0-9_]/g, (char) => `@${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
-
-/**
- * Compares what stands with what was installed. A trigger that is gone or altered, a table that was
- * swapped, truncated or rebuilt: writes may have passed without a journal row.
- *
- * @returns one sentence for each table that lost its capture, with the table first
- */
-export async function lostCapture(pair: Pair): Promise<{ table: string; why: string }[]> {
-  const installed = await pair.source.rows(
-    `SELECT name, created FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL`,
-  );
-  if (installed.length === 0) return [];
-  const input = await captureInput(pair).catch((error: unknown) => {
-    if (error instanceof DatabaseError || error instanceof TransientDatabaseError) throw error;
-    throw new LostCaptureError(error instanceof Error ? error.message : 'a tracked table is gone');
-  });
-  const standing = await standingTriggers(pair);
-  const recorded = await pair.source.rows(
-    `SELECT name, table_name, body_hash FROM ${qualified(pair.control, 'capture_trigger')}`,
-  );
-  const lost = new Map<string, string>();
-  for (const row of recorded) {
-    const [table, ...body] = (standing.get(row['name']!) ?? '').split('\0');
-    if (table === row['table_name'] && bodyHash(table!, body.join('\0')) === row['body_hash']) continue;
-    const what = standing.has(row['name']!) ? 'was altered' : 'is gone';
-    lost.set(row['table_name']!, `trigger ${row['name']} on ${row['table_name']} ${what}`);
-  }
-  const created = await incarnations(pair.source, input);
-  for (const row of installed) {
-    const name = row['name']!;
-    if (created.has(name) && created.get(name) !== row['created'] && !lost.has(name)) {
-      lost.set(name, `table ${name} was truncated, rebuilt or swapped`);
-    }
-  }
-  return [...lost].map(([table, why]) => ({ table, why }));
 }

@@ -18,9 +18,10 @@ const TENANT = 'VARBINARY(1020)';
 const SOURCE_TABLES: Readonly<Record<string, string>> = {
   version: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, schema_version INT UNSIGNED NOT NULL, change_version BIGINT UNSIGNED NOT NULL`,
   tracked_table: `id SMALLINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, tenancy TEXT NOT NULL, time_column VARCHAR(64) NULL,
-    created VARCHAR(64) NULL, installed_at TIMESTAMP(6) NULL, time_changed VARCHAR(255) NULL, UNIQUE KEY by_name (name)`,
+    created MEDIUMTEXT NULL, installed_at TIMESTAMP(6) NULL, time_changed VARCHAR(255) NULL,
+    source_shape MEDIUMTEXT NULL, target_shape MEDIUMTEXT NULL, shaped_at TIMESTAMP(6) NULL, altered TEXT NULL, UNIQUE KEY by_name (name)`,
   time_change: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, table_id SMALLINT UNSIGNED NOT NULL, KEY by_table (table_id)`,
-  capture_trigger: `name VARCHAR(64) NOT NULL PRIMARY KEY, table_name VARCHAR(64) NOT NULL, body_hash CHAR(64) NOT NULL`,
+  capture_trigger: `name VARCHAR(64) NOT NULL PRIMARY KEY, table_name VARCHAR(64) NOT NULL, body_hash CHAR(64) NOT NULL, created VARCHAR(32) NULL`,
   journal: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL,
     parent_key VARBINARY(8192) NULL, created_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_tenant (tenant, id), KEY by_key (table_id, row_key(40))`,
   stage: `tenant ${TENANT} NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL, epoch BIGINT UNSIGNED NOT NULL, version BIGINT UNSIGNED NOT NULL, dirty TINYINT NOT NULL DEFAULT 0,

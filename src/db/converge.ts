@@ -20,6 +20,7 @@ import { selectImage } from './images.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { loadMethod, writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
+import { assertShapes, explained } from './shapes.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
@@ -113,6 +114,7 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
           (tenant) => !locked.includes(tenant),
         );
         if (missing.length > 0) return { kind: 'extend', tenants: missing, keys: new Map() };
+        await assertShapes(pair, tracked, { on: source, side: 'source', ids: view.keys.keys() });
         for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);
         for (const [id, images] of view.images) {
           writing = tracked.target(id);
@@ -123,6 +125,8 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
             method,
           );
         }
+        // After the first touch: from here to the commit no ALTER gets past our metadata lock.
+        await assertShapes(pair, tracked, { on: target, side: 'target', ids: view.keys.keys() });
         await request.atOneInstant?.(source, target, locked);
         return { kind: 'done', view };
       });
@@ -131,7 +135,8 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
     if (error instanceof DatabaseError && error.errno === 1062 && writing !== null && view !== null) {
       return extendByHolders(pair, writing, view);
     }
-    throw error;
+    const ids = (view as SourceView | null)?.keys.keys() ?? tracked.all().map(({ id }) => id);
+    return explained(pair, tracked, ids, error);
   }
 }
 

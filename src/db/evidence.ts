@@ -100,7 +100,8 @@ export async function journalState(
 
 /**
  * Clean since: the start of the first clean pass after which every finished pass was clean. A pass that
- * drifted or repaired anything starts the clock again.
+ * drifted or repaired anything starts the clock again. After a change of tables one clean pass must begin and
+ * end before the clock counts on.
  */
 async function passState(
   source: Database,
@@ -109,9 +110,10 @@ async function passState(
   since: number,
 ): Promise<Pick<Evidence, 'cleanPasses' | 'cleanSince' | 'lastPassAt'>> {
   const table = qualified(control, 'pass');
+  const compared = `started_at >= COALESCE((SELECT MAX(shaped_at) FROM ${qualified(control, 'tracked_table')}), '2000-01-01')`;
   const [row] = await source.rows(
-    `SELECT (SELECT COUNT(*) FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${epoch('started_at')} >= ${since}) AS clean_passes,
-            (SELECT ${epoch('MAX(ended_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1) AS last_at,
+    `SELECT (SELECT COUNT(*) FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${compared} AND ${epoch('started_at')} >= ${since}) AS clean_passes,
+            (SELECT ${epoch('MAX(ended_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${compared}) AS last_at,
             (SELECT ${epoch('MIN(started_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1
                AND id > (SELECT COALESCE(MAX(id), 0) FROM ${table} WHERE tenant = ${tenant} AND clean = 0)) AS clean_since`,
   );

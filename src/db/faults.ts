@@ -19,6 +19,7 @@ const TRANSIENT: Readonly<Record<number, string>> = {
   1213: 'deadlock',
   1290: 'the server is read-only',
   1317: 'query interrupted',
+  1412: 'the table was altered since the snapshot began',
   1836: 'the server is in read-only mode',
   1927: 'connection was killed',
   1969: 'statement time exceeded',

@@ -6,14 +6,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { isMirrored, STAGES, UNRESOLVED, type Stage } from '../domain/stage.ts';
-import { lostCapture } from './capture.ts';
+import { lostCapture } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
+import { watchShapes } from './shapes.ts';
 import { qualified } from './sql.ts';
 import { admitStage, readStages, type StageRow } from './stages.ts';
 import { gatherTimeChanges } from './time-windows.ts';
-import { loadTracked, type Pair } from './tracked.ts';
+import { loadTracked, trackedSince, type Pair } from './tracked.ts';
 
 export interface LoopReport {
   readonly info: (message: string, fields?: Record<string, unknown>) => void;
@@ -25,7 +26,9 @@ export interface LoopReport {
 const TICK: Milliseconds = 100;
 /** Until reads move, a tenant is mirrored at most this often, by all processes together. */
 const TURN_EVERY: Milliseconds = SECOND;
-const CAPTURE_EVERY: Milliseconds = 5 * SECOND;
+/** Lost capture is noticed within 5 s, the look and its consequences included. */
+const CAPTURE_EVERY: Milliseconds = 3 * SECOND;
+const SHAPES_EVERY: Milliseconds = 5 * SECOND;
 const BACKOFF_MAX: Milliseconds = 5 * SECOND;
 const TENANTS_AT_ONCE = 4;
 
@@ -48,6 +51,7 @@ export class MirrorLoop {
     this.#running = Promise.all([
       this.#repeat(TICK, 'mirror', () => this.#tick()),
       this.#repeat(CAPTURE_EVERY, 'capture watch', () => this.#watchCapture()),
+      this.#repeat(SHAPES_EVERY, 'schema watch', () => this.#watchShapes()),
     ]);
   }
 
@@ -128,12 +132,9 @@ export class MirrorLoop {
       .finally(() => this.#busy.delete(tenant));
   }
 
-  /** The tracked tables are read again when an install changed them. */
+  /** The tracked tables are read again when an install or a retry changed them. */
   async #ready(): Promise<Mirror> {
-    const [row] = await this.#pair.source.rows(
-      `SELECT CONCAT(COUNT(*), ' ', COALESCE(MAX(installed_at), '')) AS since FROM ${qualified(this.#pair.control, 'tracked_table')}`,
-    );
-    const since = row?.['since'] ?? '';
+    const since = await trackedSince(this.#pair);
     if (this.#mirror === null || since !== this.#trackedSince) {
       const tracked = await loadTracked(this.#pair);
       if (this.#mirror === null) this.#mirror = new Mirror(this.#pair, tracked);
@@ -150,6 +151,11 @@ export class MirrorLoop {
     const { reason, marked, flipped } = await declareLost(this.#pair, lost);
     if (marked > 0) this.#report.warn('capture was lost: all tenants are dirty', { reason });
     for (const row of flipped) await this.#report.published(row);
+  }
+
+  async #watchShapes(): Promise<void> {
+    for (const change of await watchShapes(this.#pair))
+      this.#report.warn('a table was altered: its rows wait in the journal', { change });
   }
 }
 

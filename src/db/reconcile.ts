@@ -25,6 +25,7 @@ import {
   type Pass,
   type PassCounts,
 } from './ledger.ts';
+import { assertShapes, explained, SIDES } from './shapes.ts';
 import { ident, qualified } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -67,7 +68,9 @@ export async function reconcileSlice(
       await verifyRepaired(pair, tracked, pass);
       return { pass: await finishPass(pair, pass), finished: true, stopped, fresh };
     }
-    const outcome = await reconcileWindow(pair, tracked, slice, pass, table);
+    const outcome = await reconcileWindow(pair, tracked, slice, pass, table).catch((error: unknown) =>
+      explained(pair, tracked, [table.id], error),
+    );
     pass = outcome.pass;
     stopped ||= outcome.stopped;
     fresh += outcome.fresh;
@@ -102,6 +105,9 @@ async function reconcileWindow(
     executor.digest(pair.target, there, query(there)),
   ]);
   const took = Date.now() - started;
+  await Promise.all(
+    SIDES.map((side) => assertShapes(pair, tracked, { on: pair[side], side, ids: [table.id] })),
+  );
   const { name } = executor;
   await recordWindow(pair, pass, { tableId: table.id, bounds, source, target, executor: name, took });
   const found = same(source, target)

@@ -3,6 +3,7 @@ import { SchemaMismatchError } from '../domain/errors.ts';
 import type { Tenancy } from '../domain/plan.ts';
 import { readTables } from './catalog.ts';
 import type { Database } from './database.ts';
+import type { Shape } from './fingerprint.ts';
 import { qualified } from './sql.ts';
 import { onTarget, track, type TrackedTable } from './tenancy.ts';
 
@@ -16,11 +17,19 @@ export interface Pair {
   readonly targetSchema: string;
 }
 
+/** Definitions of one table as the install or a retry found them; null: the table was not there. */
+export interface Shapes {
+  readonly source: Shape | null;
+  readonly target: Shape | null;
+}
+
 export class Tracked {
   readonly #source: ReadonlyMap<number, TrackedTable>;
   readonly #target: ReadonlyMap<number, TrackedTable>;
+  readonly #shapes: ReadonlyMap<number, Shapes>;
 
-  constructor(tables: readonly TrackedTable[], targetSchema: string) {
+  constructor(tables: readonly TrackedTable[], targetSchema: string, shapes: ReadonlyMap<number, Shapes>) {
+    this.#shapes = shapes;
     this.#source = new Map(tables.map((tracked) => [tracked.id, tracked]));
     this.#target = new Map(tables.map((tracked) => [tracked.id, onTarget(tracked, targetSchema)]));
   }
@@ -38,6 +47,10 @@ export class Tracked {
     return found(this.#target.get(id), id);
   }
 
+  shape(side: keyof Shapes, id: number): Shape | null {
+    return this.#shapes.get(id)?.[side] ?? null;
+  }
+
   byName(name: string): TrackedTable {
     const tracked = this.all().find(({ table }) => table.name === name);
     if (tracked === undefined)
@@ -52,14 +65,23 @@ function found(tracked: TrackedTable | undefined, id: number): TrackedTable {
   return tracked;
 }
 
+/** Changes whenever the tracked tables must be read again: by an install, by a retry after a schema change. */
+export async function trackedSince({ source, control }: Pair): Promise<string> {
+  const [row] = await source.rows(
+    `SELECT CONCAT_WS(' ', COUNT(*), MAX(installed_at), MAX(shaped_at)) AS since FROM ${qualified(control, 'tracked_table')}`,
+  );
+  return row?.['since'] ?? '';
+}
+
 /**
- * Reads the tracked tables from the source's control schema and the source's own definitions.
+ * Reads the tracked tables from the source's control schema and the source's own definitions. The shapes first: a table
+ * that is altered in between is then known by its former shape, and nothing is committed for it.
  *
  * @throws SchemaMismatchError when a tracked table is gone
  */
 export async function loadTracked(pair: Pair): Promise<Tracked> {
   const rows = await pair.source.rows(
-    `SELECT id, name, tenancy, time_column FROM ${qualified(pair.control, 'tracked_table')} ORDER BY id`,
+    `SELECT id, name, tenancy, time_column, source_shape, target_shape FROM ${qualified(pair.control, 'tracked_table')} ORDER BY id`,
   );
   const names = rows.map((row) => row['name']!);
   const tables = await readTables(pair.source, pair.sourceSchema, names);
@@ -76,5 +98,11 @@ export async function loadTracked(pair: Pair): Promise<Tracked> {
   return new Tracked(
     plans.map((plan) => track(plan, byName)),
     pair.targetSchema,
+    new Map(
+      rows.map((row) => [
+        Number(row['id']),
+        { source: row['source_shape'] ?? null, target: row['target_shape'] ?? null },
+      ]),
+    ),
   );
 }

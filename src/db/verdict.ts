@@ -16,6 +16,7 @@ import type { Executor, Reader, RowsQuery } from './executor.ts';
 import { executorOf } from './executors.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { admitLocks, lockTenants } from './lock.ts';
+import { assertShapes } from './shapes.ts';
 import { list, qualified } from './sql.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
@@ -60,6 +61,9 @@ export async function judgeKeys(
         const owners = [...source.values(), ...onTarget.values()].map((side) => side.tenant ?? UNRESOLVED);
         const missing = [...new Set(owners)].filter((owner) => !locked.includes(owner));
         if (missing.length > 0) return { missing };
+        // Rows that were read through another definition differ without having drifted.
+        await assertShapes(pair, tracked, { on: pair.source, side: 'source', ids: [tableId] });
+        await assertShapes(pair, tracked, { on: target, side: 'target', ids: [tableId] });
         const absent = await unmirrored(pair, [...source.values()]);
         const spelled = [...source.values(), ...onTarget.values()].map((side) => side.key);
         const journaled = await journaledKeys(pair, tableId, [...new Set([...keys, ...spelled])]);

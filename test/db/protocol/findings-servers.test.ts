@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createConnection, type Connection } from 'mysql2/promise';
 import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 
-import { captureSql, installCapture, lostCapture, passBarrier } from '../../../src/db/capture.ts';
+import { captureSql, installCapture, passBarrier } from '../../../src/db/capture.ts';
+import { lostCapture } from '../../../src/db/capture-loss.ts';
 import { deleteJournal } from '../../../src/db/converge.ts';
 import { shareTenant } from '../../../src/db/lock.ts';
 import { Database } from '../../../src/db/database.ts';

@@ -1,0 +1,167 @@
+/**
+ * A table that is altered while the line works: noticed before the next window commits.
+ *
+ * Install writes down how every tracked table is defined on each side; whoever reads or writes rows works
+ * from that and looks again in the transaction that is about to commit. On the target the look comes after
+ * the first touch, so the metadata lock keeps an ALTER out until the commit. On the source it comes after
+ * the rows were read: a change that commits later finds what was read true as of before it, and the next
+ * window does not pass. A retry takes a change over once both sides fit (`accept-shapes.ts`).
+ */
+import { DatabaseError, SchemaMismatchError, TransientDatabaseError } from '../domain/errors.ts';
+import type { Database, Session } from './database.ts';
+import { describeChange, readShape, type Shape } from './fingerprint.ts';
+import { qualified } from './sql.ts';
+import type { TrackedTable } from './tenancy.ts';
+import type { Pair, Tracked } from './tracked.ts';
+
+export type Side = 'source' | 'target';
+export const SIDES: readonly Side[] = ['source', 'target'];
+
+const OTHER: Readonly<Record<Side, Side>> = { source: 'target', target: 'source' };
+
+/** What the operator does about it, whatever changed. */
+const wayOut = (side: Side): string =>
+  `make the same change on the ${OTHER[side]}, or undo it; then \`switchback plan check\`, then \`switchback retry TENANT\` (safe order: a new column on the target first, a dropped one on the source first)`;
+
+const changeOf = (side: Side, table: string, differences: readonly string[]): string =>
+  `${side} table ${table} was altered: ${differences.join('; ')}`;
+
+export const schemaOf = (pair: Pair, side: Side): string =>
+  side === 'source' ? pair.sourceSchema : pair.targetSchema;
+
+/** Written down at install, before the tables are read: a change in between is then a difference. */
+export async function recordShapes(pair: Pair): Promise<void> {
+  const tracked = qualified(pair.control, 'tracked_table');
+  for (const row of await pair.source.rows(`SELECT id, name FROM ${tracked}`)) {
+    const name = row['name']!;
+    const [source, target] = await Promise.all(
+      SIDES.map((side) => readShape(pair[side], { schema: schemaOf(pair, side), name })),
+    );
+    await pair.source.run(
+      `UPDATE ${tracked} SET source_shape = ?, target_shape = ?, altered = NULL, shaped_at = NOW(6) WHERE id = ?`,
+      [source!, target!, row['id']!],
+    );
+  }
+}
+
+/** The table itself and those through which its tenant is found. */
+const readBy = (tracked: Tracked, side: Side, ids: Iterable<number>): Map<string, TrackedTable> =>
+  new Map(
+    [...ids].flatMap((id) => {
+      const own = tracked[side](id);
+      const chain = own.chain.map(({ parent }) => tracked[side](tracked.byName(parent.name).id));
+      return [own, ...chain].map((one): [string, TrackedTable] => [one.table.name, one]);
+    }),
+  );
+
+export interface Look {
+  /** The session that read or wrote the rows; where it holds no lock, the database. */
+  readonly on: Database | Session;
+  readonly side: Side;
+  readonly ids: Iterable<number>;
+}
+
+/**
+ * One statement a table.
+ *
+ * @throws SchemaMismatchError naming the difference and the way out
+ * @throws TransientDatabaseError when the change was taken over meanwhile: whoever tries again reads the tables anew
+ */
+export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids }: Look): Promise<void> {
+  for (const [name, { id, table }] of readBy(tracked, side, ids)) {
+    const recorded = tracked.shape(side, id);
+    const live = await readShape(on, table);
+    if (recorded !== live) await judge(pair, { side, id, name, recorded, live });
+  }
+}
+
+interface Seen {
+  readonly side: Side;
+  readonly id: number;
+  readonly name: string;
+  readonly recorded: Shape | null;
+  readonly live: Shape | null;
+}
+
+async function judge(pair: Pair, { side, id, name, recorded, live }: Seen): Promise<void> {
+  if (recorded !== null && describeChange(recorded, live).length === 0) return;
+  const tracked = qualified(pair.control, 'tracked_table');
+  const [row] = await pair.source.rows(`SELECT ${side}_shape AS shape FROM ${tracked} WHERE id = ${id}`);
+  const latest = row?.['shape'] ?? null;
+  if (latest === null)
+    throw new SchemaMismatchError(
+      `${side} table ${name} was not there at the install; run switchback install`,
+    );
+  const differences = describeChange(latest, live);
+  if (differences.length === 0)
+    throw new TransientDatabaseError(`${side}: table ${name} was altered, and a retry took that over: again`);
+  const change = changeOf(side, name, differences);
+  await pair.source.run(`UPDATE ${tracked} SET altered = ? WHERE id = ${id}`, [change]);
+  throw new SchemaMismatchError(`${change}; ${wayOut(side)}`);
+}
+
+/**
+ * A statement that a server refuses may have met an altered table: then that is what is said.
+ *
+ * @throws always: SchemaMismatchError, or the error itself
+ */
+export async function explained(
+  pair: Pair,
+  tracked: Tracked,
+  ids: Iterable<number>,
+  error: unknown,
+): Promise<never> {
+  if (error instanceof DatabaseError) {
+    const tables = [...ids];
+    for (const side of SIDES) await assertShapes(pair, tracked, { on: pair[side], side, ids: tables });
+  }
+  throw error;
+}
+
+/** Looks at every tracked table, and keeps what was found for `status`, `why` and the gates. @returns changes not known before */
+export async function watchShapes(pair: Pair): Promise<string[]> {
+  const tracked = qualified(pair.control, 'tracked_table');
+  const rows = await pair.source.rows(
+    `SELECT id, name, source_shape, target_shape, altered FROM ${tracked} WHERE shaped_at IS NOT NULL`,
+  );
+  const fresh: string[] = [];
+  for (const row of rows) {
+    const name = row['name']!;
+    const changes: string[] = [];
+    for (const side of SIDES) {
+      const recorded = row[`${side}_shape`] ?? null;
+      if (recorded === null) continue;
+      const differences = describeChange(
+        recorded,
+        await readShape(pair[side], { schema: schemaOf(pair, side), name }),
+      );
+      if (differences.length > 0) changes.push(changeOf(side, name, differences));
+    }
+    const altered = changes.length === 0 ? null : changes.join('; ');
+    if (altered === (row['altered'] ?? null)) continue;
+    await pair.source.run(`UPDATE ${tracked} SET altered = ? WHERE id = ?`, [altered, row['id']!]);
+    if (altered !== null) fresh.push(altered);
+  }
+  return fresh;
+}
+
+/** What was altered and is not taken over, of the tables that a tenant's line works on. */
+export async function alteredTables(pair: Pair, shared: boolean | null = null): Promise<string[]> {
+  const rows = await pair.source.rows(
+    `SELECT altered, tenancy FROM ${qualified(pair.control, 'tracked_table')} WHERE altered IS NOT NULL ORDER BY id`,
+  );
+  return rows
+    .filter((row) => {
+      const { kind } = JSON.parse(row['tenancy']!) as { kind: string };
+      return shared === null || (kind === 'shared') === shared;
+    })
+    .map((row) => row['altered']!);
+}
+
+/** @throws SchemaMismatchError while a table of the tenant is altered and that is not taken over */
+export async function assertNotAltered(pair: Pair, shared: boolean): Promise<void> {
+  const altered = await alteredTables(pair, shared);
+  if (altered.length === 0) return;
+  const side = altered[0]!.startsWith('target') ? 'target' : 'source';
+  throw new SchemaMismatchError(`${altered.join('; ')}; ${wayOut(side)}`);
+}
