@@ -156,7 +156,7 @@ describe('status', () => {
     const { stdout } = await ask('status', 'acme', '--json');
 
     const one = JSON.parse(stdout) as { tenants: Record[] };
-    expect(Object.keys(one)).toEqual(['at', 'tenants', 'notStarted', 'targetReachable', 'next']);
+    expect(Object.keys(one)).toEqual(['at', 'tenants', 'notStarted', 'targetReachable', 'altered', 'next']);
     expect(one.tenants).toHaveLength(1);
     expect(one.tenants[0]).toMatchObject({
       tenant: 'acme',
