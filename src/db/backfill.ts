@@ -17,6 +17,7 @@ import {
   type TableProgress,
 } from './copy-cursor.ts';
 import { copyWindow, tenantIndex, WindowTooLarge, type CopiedWindow } from './copy-window.ts';
+import { explained } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { throttled } from './throttle.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -45,8 +46,8 @@ export async function copyTables(
   slice: CopySlice,
 ): Promise<TableProgress[]> {
   const copy = new Copy(pair, tracked, slice);
-  await copy.plan(tables);
-  await copy.run();
+  const ids = tables.map(({ id }) => id);
+  await copy.all(tables).catch((error: unknown) => explained(pair, tracked, ids, error));
   return tables.map(({ id }) => copy.progressOf(id));
 }
 
@@ -79,7 +80,12 @@ class Copy {
     this.#slice = slice;
   }
 
-  async plan(tables: readonly TrackedTable[]): Promise<void> {
+  async all(tables: readonly TrackedTable[]): Promise<void> {
+    await this.#plan(tables);
+    await this.#run();
+  }
+
+  async #plan(tables: readonly TrackedTable[]): Promise<void> {
     const { tenant, round } = this.#slice;
     const known = await readCursors(this.#pair, tenant, round);
     for (const table of tables) {
@@ -91,7 +97,7 @@ class Copy {
     }
   }
 
-  async run(): Promise<void> {
+  async #run(): Promise<void> {
     const lanes = Math.max(1, Math.min(this.#slice.limits.backfillParallel, this.#open.length));
     const ended = await Promise.allSettled(Array.from({ length: lanes }, () => this.#lane()));
     const broken = ended.find((lane) => lane.status === 'rejected');

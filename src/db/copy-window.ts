@@ -13,6 +13,7 @@ import { selectImage } from './images.ts';
 import { afterKey, keySql, upToKey } from './keys.ts';
 import { loadMethod, loadRows } from './load.ts';
 import { shareTenant } from './lock.ts';
+import { assertShapes } from './shapes.ts';
 import { ident, list, qualified } from './sql.ts';
 import { sizeOf } from './stream.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
@@ -97,7 +98,10 @@ const windowWhere = (tracked: TrackedTable, row: string, tenant: string, range: 
 
 const ATTEMPTS = 8;
 
-/** @throws WindowTooLarge when more than one row is in it and their bytes are over the bound */
+/**
+ * @throws WindowTooLarge when more than one row is in it and their bytes are over the bound
+ * @throws SchemaMismatchError when the table was altered on either side: nothing of the window is kept
+ */
 export async function copyWindow(
   pair: Pair,
   tracked: Tracked,
@@ -115,14 +119,18 @@ export async function copyWindow(
       return await pair.target.transaction(async (target) => {
         await shareTenant(target, pair.control, run.tenant);
         await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
-        await pair.source.session((source) =>
-          loadRows(
+        const ids = [part.tableId];
+        await pair.source.session(async (source) => {
+          await loadRows(
             target,
             tracked.target(part.tableId).table,
             bounded(source.stream(windowSql(table, run.tenant, range)), bounds.bytes, measured),
             method,
-          ),
-        );
+          );
+          await assertShapes(pair, tracked, { on: source, side: 'source', ids });
+        });
+        // After the first touch: from here to the commit no ALTER gets past our metadata lock.
+        await assertShapes(pair, tracked, { on: target, side: 'target', ids });
         const cursor = {
           ...part,
           afterKey: range.end ?? part.afterKey,

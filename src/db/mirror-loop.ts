@@ -145,12 +145,13 @@ export class MirrorLoop {
   }
 
   async #watchCapture(): Promise<void> {
-    await gatherTimeChanges(this.#pair);
     const lost = await lostCapture(this.#pair);
-    if (lost.length === 0) return;
-    const { reason, marked, flipped } = await declareLost(this.#pair, lost);
-    if (marked > 0) this.#report.warn('capture was lost: all tenants are dirty', { reason });
-    for (const row of flipped) await this.#report.published(row);
+    if (lost.length > 0) {
+      const { reason, marked, flipped } = await declareLost(this.#pair, lost);
+      if (marked > 0) this.#report.warn('capture was lost: all tenants are dirty', { reason });
+      for (const row of flipped) await this.#report.published(row);
+    }
+    await gatherTimeChanges(this.#pair);
   }
 
   async #watchShapes(): Promise<void> {

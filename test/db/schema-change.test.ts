@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { acceptShapes } from '../../src/db/accept-shapes.ts';
+import { copyTable } from '../../src/db/backfill.ts';
 import { openPass } from '../../src/db/ledger.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { alteredTables, assertNotAltered, watchShapes } from '../../src/db/shapes.ts';
@@ -20,6 +21,7 @@ const TABLE =
 const LIMITS = {
   windowTarget: 300,
   windowRows: 10,
+  windowBytes: 8_388_608,
   backfillParallel: 1,
   threadsRunning: 500,
   rowsPerSecond: 0,
@@ -46,6 +48,30 @@ const slice = () => ({
   until: () => false,
 });
 
+let round = 1;
+
+/** The whole table, with a look at it after every window. */
+const copy = (pair: Pair, fixture: Fixture, id: number, afterWindow = () => {}) =>
+  copyTable(pair, fixture.tracked, {
+    tenant: 'ant',
+    round: (round += 1),
+    tableId: id,
+    limits: LIMITS,
+    pace: () => Promise.resolve(0),
+    progress: afterWindow,
+    until: () => false,
+  });
+
+/** Rows that a copy of this test committed. */
+const finishedRows = async ({ pair }: Fixture): Promise<number> =>
+  Number(
+    (
+      await pair.target.rows(
+        `SELECT COALESCE(SUM(copied_rows), 0) AS n FROM \`${pair.control}\`.backfill_cursor WHERE round = ${round}`,
+      )
+    )[0]!['n'],
+  );
+
 async function prepared(fixture: Fixture): Promise<number> {
   const { install, start, sql } = fixture;
   await install({ orders: column() });
@@ -64,7 +90,7 @@ describe.each(SIDES)('a table altered on the %s', (side) => {
   let id = 0;
 
   it.each(CHANGES)(
-    '$what: neither mirror nor reconcile commits anything, and both say what it is',
+    '$what: neither mirror, reconcile nor backfill commits anything, and each says what it is',
     async (change) => {
       const { pair, sql } = fixture();
       if (id === 0) id = await prepared(fixture());
@@ -94,7 +120,12 @@ describe.each(SIDES)('a table altered on the %s', (side) => {
         name: 'SchemaMismatchError',
         message: expect.stringMatching(says) as string,
       });
+      await expect(copy(pair, fixture(), id)).rejects.toMatchObject({
+        name: 'SchemaMismatchError',
+        message: expect.stringMatching(says) as string,
+      });
       expect(await windows(fixture())).toBe(compared);
+      expect(await finishedRows(fixture())).toBe(0);
       expect(await alteredTables(pair)).toEqual([expect.stringMatching(change.says)]);
       await expect(assertNotAltered(pair, false)).rejects.toMatchObject({ name: 'SchemaMismatchError' });
       await expect(assertNotAltered(pair, true)).resolves.toBeUndefined();
@@ -140,7 +171,7 @@ describe('the moment of the look', () => {
     'on the source: an ALTER right after the rows were read by the %s is seen, and nothing is committed',
     async (_, act) => {
       // A mirror's snapshot keeps an ALTER out from its first read on; one that gets in before it ends the snapshot (1412).
-      const { db, pair } = await interrupted('source', /^START TRANSACTION WITH|^SELECT k\.n AS n/, () =>
+      const { db, pair } = await interrupted('source', /^START TRANSACTION WITH|STRAIGHT_JOIN/, () =>
         fixture().sql('source', ADD),
       );
       const before = await dump(fixture(), 'target', 'orders');
@@ -176,6 +207,32 @@ describe('the moment of the look', () => {
     await repair(late.pair, '1:3');
     expect(refused).toMatchObject([{ errno: 1205 }]);
     await late.db.close();
+  });
+
+  it('in the middle of a backfill: the windows before it stand, the next one does not commit', async () => {
+    const { db, pair } = await interrupted('source', /never/, () => Promise.resolve());
+    // As a window reads: after the second one has committed.
+    const third = { after: /.*/, act: () => fixture().sql('source', ADD) };
+    let seen = 0;
+    await expect(
+      copy(pair, fixture(), id, () => {
+        seen += 1;
+        if (seen === 2) db.interrupt = third;
+      }),
+    ).rejects.toMatchObject(MISMATCH);
+    expect(await finishedRows(fixture())).toBe(20);
+    await fixture().sql('source', DROP);
+    await copy(pair, fixture(), id);
+    expect(await finishedRows(fixture())).toBe(30);
+    await db.close();
+  });
+
+  it('a backfill window: an ALTER on the target before the first touch is seen, after it waits', async () => {
+    const early = await interrupted('target', /tenant_lock`.*FOR SHARE/, () => fixture().sql('target', ADD));
+    await expect(copy(early.pair, fixture(), id)).rejects.toMatchObject(MISMATCH);
+    expect(await finishedRows(fixture())).toBe(0);
+    await fixture().sql('target', DROP);
+    await early.db.close();
   });
 
   it('costs one statement a table and side', async () => {
