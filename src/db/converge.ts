@@ -22,6 +22,7 @@ import { loadMethod, writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes, explained } from './shapes.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
+import { sizeOf } from './stream.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -48,6 +49,8 @@ export interface Converged {
   readonly applied: number;
   /** Highest journal id that was read; '0' when none. */
   readonly lastId: string;
+  /** Did the batch hold as many journal rows as it may? Then there may be more. */
+  readonly full: boolean;
   /** Did the batch cover the whole journal of the tenant as of the snapshot? */
   readonly covered: boolean;
 }
@@ -60,6 +63,7 @@ interface Image {
 
 interface SourceView {
   readonly journalIds: readonly string[];
+  readonly full: boolean;
   readonly covered: boolean;
   readonly keys: Map<number, Set<string>>;
   readonly images: ReadonlyMap<number, readonly Image[]>;
@@ -70,23 +74,42 @@ interface SourceView {
 type Step =
   | { readonly kind: 'busy' }
   | { readonly kind: 'extend'; readonly tenants: readonly string[]; readonly keys: Keys }
+  /** Rows of this size: so many journal rows fit into memory. */
+  | { readonly kind: 'smaller'; readonly limit: number }
   | { readonly kind: 'done'; readonly view: SourceView };
+
+/** What the images of a batch may weigh: they are held in memory until they are written. */
+const IMAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+class ImagesTooLarge extends Error {
+  readonly fit: number;
+
+  constructor(fit: number) {
+    super('the images of a batch are too large');
+    this.fit = fit;
+  }
+}
 
 const ROUNDS = 12;
 
 /** @throws TransientDatabaseError when the locks or unique values did not settle; nothing is lost, repeat it */
 export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Converged> {
   let tenants = request.tenants;
-  let keys = request.keys;
+  let { keys, journal } = request;
   for (let round = 1; round <= ROUNDS; round += 1) {
-    const step = await attempt(pair, tracked, { ...request, tenants, keys });
-    if (step.kind === 'busy') return { kind: 'busy', applied: 0, lastId: '0', covered: false };
+    const step = await attempt(pair, tracked, { ...request, tenants, keys, journal });
+    if (step.kind === 'smaller') {
+      journal = { ...journal!, limit: step.limit };
+      continue;
+    }
+    if (step.kind === 'busy') return { kind: 'busy', applied: 0, lastId: '0', full: false, covered: false };
     if (step.kind === 'done') {
       await deleteJournal(pair.source, pair.control, step.view.journalIds);
       return {
         kind: 'done',
         applied: step.view.journalIds.length,
         lastId: step.view.journalIds.at(-1) ?? '0',
+        full: step.view.full,
         covered: step.view.covered,
       };
     }
@@ -132,6 +155,8 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       });
     });
   } catch (error) {
+    if (error instanceof ImagesTooLarge && request.journal !== null && request.journal.limit > 1)
+      return { kind: 'smaller', limit: Math.max(1, Math.min(request.journal.limit - 1, error.fit >> 1)) };
     if (error instanceof DatabaseError && error.errno === 1062 && writing !== null && view !== null) {
       return extendByHolders(pair, writing, view);
     }
@@ -150,20 +175,24 @@ async function readSource(
   const tenants = new Set<string>();
   let journalIds: string[] = [];
   let covered = true;
+  let full = false;
   if (request.journal !== null) {
     const { tenant, afterId, limit } = request.journal;
     const rows = await source.rows(
       `SELECT id, table_id, row_key FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} AND id > ${afterId} ORDER BY id LIMIT ${limit}`,
     );
     journalIds = rows.map((row) => row['id']!);
-    covered = rows.length < limit && afterId === '0';
+    full = rows.length >= limit;
+    covered = !full && afterId === '0';
     for (const row of rows) addKey(keys, Number(row['table_id']), row['row_key']!);
     tenants.add(tenant);
   }
   const images = new Map<number, readonly Image[]>();
+  // A single journal row, or keys that belong together, are taken whatever they weigh.
+  const budget = { bytes: (request.journal?.limit ?? 1) > 1 ? IMAGE_BYTES_MAX : Infinity };
   for (const [id, tableKeys] of keys) {
     for (const tenant of await journalTenants(source, pair.control, id, tableKeys)) tenants.add(tenant);
-    images.set(id, await readImages(source, tracked.source(id), tableKeys));
+    images.set(id, await readImages(source, tracked.source(id), tableKeys, budget));
   }
   const owners = new Set([...images.values()].flatMap((rows) => rows.flatMap((image) => image.tenant ?? [])));
   const mirrored = await mirroredTenants(source, pair.control, owners);
@@ -175,7 +204,7 @@ async function readSource(
       rows.filter((image) => image.tenant !== null && mirrored.has(image.tenant)),
     );
   }
-  return { journalIds, covered, keys, images, tenants };
+  return { journalIds, full, covered, keys, images, tenants };
 }
 
 /** Whoever has a journal row for one of the keys, under whichever tenant. */
@@ -197,19 +226,23 @@ async function readImages(
   source: Session,
   tracked: TrackedTable,
   keys: ReadonlySet<string>,
+  budget: { bytes: number },
 ): Promise<Image[]> {
   const { table } = tracked;
-  const rows = await source.raw(
+  // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
+  const byKey = new Map<string, Image>();
+  const rows = source.stream(
     `SELECT ${keySql(table, 't')}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, [...keys])} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`,
   );
-  // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
-  const byKey = new Map(
-    rows.map(([key, tenant, ...values]) => {
+  for await (const batch of rows)
+    for (const row of batch) {
+      budget.bytes -= sizeOf(row);
+      if (budget.bytes < 0) throw new ImagesTooLarge(byKey.size);
+      const [key, tenant, ...values] = row;
       const text = key!.toString('latin1');
-      return [text, { key: text, tenant: tenant?.toString('utf8') ?? null, values }] as const;
-    }),
-  );
+      byKey.set(text, { key: text, tenant: tenant?.toString('utf8') ?? null, values });
+    }
   return [...byKey.values()];
 }
 

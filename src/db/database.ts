@@ -147,6 +147,8 @@ export class Session {
   destroy(): void {
     this.#destroyed = true;
     this.#connection.destroy();
+    // mysql2 only says goodbye: a server that is still sending would wait for its reader.
+    socketOf(this.#connection).destroy();
   }
 
   release(): void {

@@ -52,7 +52,7 @@ export class Mirror {
     const result = await this.#batch(tenant, this.#afterId(tenant), turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
-    return { kind: result.applied < BATCH ? 'drained' : 'behind', applied: result.applied };
+    return { kind: result.full ? 'behind' : 'drained', applied: result.applied };
   }
 
   /**
@@ -67,7 +67,7 @@ export class Mirror {
       const result = await this.#batch(tenant, afterId, null);
       applied += result.applied;
       afterId = result.lastId;
-      if (result.applied < BATCH) return applied;
+      if (!result.full) return applied;
     }
   }
 

@@ -123,3 +123,20 @@ it('blocks stay small whatever a value weighs, and put together they are the val
     Buffer.concat(blocks).equals(Buffer.concat([Buffer.alloc(1_400_000, 0x5c), Buffer.from('\t\\N\t\n')])),
   ).toBe(true);
 });
+
+it('the mirror takes rows of any weight, a few at a time', async () => {
+  const { pair, sql, rows, mirror, start } = fixture();
+  await start('cow');
+  await sql('target', 'DELETE FROM fat');
+  await sql('source', 'DELETE FROM fat');
+  for (let id = 100; id < 112; id += 1)
+    await pair.source.run(`INSERT INTO ${pair.sourceSchema}.fat VALUES (?, 'cow', ?)`, [
+      id,
+      randomBytes(3_000_000),
+    ]);
+  const started = Date.now();
+  expect(await mirror.drain('cow')).toBe(12);
+  expect(Date.now() - started).toBeLessThan(20_000);
+  const hashes = 'SELECT id, SHA2(body, 256) AS h FROM fat ORDER BY id';
+  expect(await rows('target', hashes)).toEqual(await rows('source', hashes));
+});
