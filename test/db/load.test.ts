@@ -39,11 +39,11 @@ const copy = (table: string, round: number, limits = LIMITS, windows: number[] =
 
 it('a big table is cut into parts that together hold every row once, also rows that come later', async () => {
   const { pair, sql, rows, install, start } = fixture();
-  await install({ big: column(), fat: column() });
-  await start('ant');
   await sql('source', "INSERT INTO big (tenant_id, n) VALUES ('ant', 1), ('bee', 2)");
   for (let doubling = 0; doubling < 18; doubling += 1)
     await sql('source', 'INSERT INTO big (tenant_id, n) SELECT tenant_id, n + 1 FROM big LIMIT 100000');
+  await install({ big: column(), fat: column() });
+  await start('ant');
   const [count] = await rows('source', "SELECT COUNT(*) AS n FROM big WHERE tenant_id = 'ant'");
   const done = await copy('big', 1);
   expect(done).toMatchObject({ copiedRows: Number(count!['n']), finished: true });
