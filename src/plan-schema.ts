@@ -157,6 +157,7 @@ export const planSchema = z
           windowTarget: duration('300ms', 10),
           windowRows: count(5_000, 50, 1_000_000),
           windowBytes: count(8_388_608, 65_536, 1_073_741_824),
+          reconcileRows: count(100_000, 50, 10_000_000),
           backfillParallel: count(4, 1, 64),
           threadsRunning: count(50, 1, 100_000),
           rowsPerSecond: count(0, 0, 1_000_000_000),

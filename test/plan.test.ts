@@ -57,6 +57,7 @@ describe('a plan', () => {
         windowTarget: 300,
         windowRows: 5_000,
         windowBytes: 8_388_608,
+        reconcileRows: 100_000,
         backfillParallel: 4,
         threadsRunning: 50,
         rowsPerSecond: 0,

@@ -12,8 +12,6 @@ import { nextWindowRows } from '../domain/window.ts';
 import { tablesOf } from './backfill.ts';
 import type { Database } from './database.ts';
 import type { WindowDigest } from './digest.ts';
-import type { RowsQuery } from './executor.ts';
-import { executorOf } from './executors.ts';
 import { keySql } from './keys.ts';
 import {
   finishPass,
@@ -26,12 +24,11 @@ import {
   type PassCounts,
 } from './ledger.ts';
 import { assertShapes, explained, SIDES } from './shapes.ts';
-import { ident, qualified } from './sql.ts';
-import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
+import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { judgeHot, judgeKeys, repairKeys, type Judged } from './verdict.ts';
-import { BY_VERDICT, noteTimeChange, timeChanged } from './time-windows.ts';
-import { cutter, type Bounds } from './windows.ts';
+import { BY_VERDICT, noteTimeChange } from './time-windows.ts';
+import { isTimeChanged, partsOf, WindowQueue, type Window } from './window-queue.ts';
 
 export interface ReconcileSlice {
   readonly tenant: string;
@@ -60,61 +57,54 @@ export async function reconcileSlice(
 ): Promise<SliceResult> {
   let pass = await openPass(pair, slice.tenant);
   const tables = tablesOf(tracked, slice.tenant);
+  const windows = new WindowQueue(pair, tracked, slice);
   let stopped = false;
   let fresh = 0;
-  while (!slice.until()) {
-    const table = tables[pass.position.table];
-    if (table === undefined) {
-      await verifyRepaired(pair, tracked, pass);
-      return { pass: await finishPass(pair, pass), finished: true, stopped, fresh };
+  try {
+    while (!slice.until()) {
+      const table = tables[pass.position.table];
+      if (table === undefined) {
+        await verifyRepaired(pair, tracked, pass);
+        return { pass: await finishPass(pair, pass), finished: true, stopped, fresh };
+      }
+      const outcome = await reconcileWindow(pair, tracked, slice, { pass, table, windows }).catch(
+        (error: unknown) => explained(pair, tracked, [table.id], error),
+      );
+      pass = outcome.pass;
+      stopped ||= outcome.stopped;
+      fresh += outcome.fresh;
+      slice.progress(pass);
     }
-    const outcome = await reconcileWindow(pair, tracked, slice, pass, table).catch((error: unknown) =>
-      explained(pair, tracked, [table.id], error),
-    );
-    pass = outcome.pass;
-    stopped ||= outcome.stopped;
-    fresh += outcome.fresh;
-    await savePosition(pair, pass);
-    slice.progress(pass);
+    return { pass, finished: false, stopped, fresh };
+  } finally {
+    await windows.settled();
   }
-  return { pass, finished: false, stopped, fresh };
+}
+
+interface Turn {
+  readonly pass: Pass;
+  readonly table: TrackedTable;
+  readonly windows: WindowQueue;
 }
 
 async function reconcileWindow(
   pair: Pair,
   tracked: Tracked,
   slice: ReconcileSlice,
-  pass: Pass,
-  table: TrackedTable,
+  { pass, table, windows }: Turn,
 ): Promise<{ pass: Pass; stopped: boolean; fresh: number }> {
   const { position } = pass;
-  const cut = cutter(table, slice.tenant, await isTimeChanged(pair, table));
-  const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.windowRows);
-  const from = cut.resume(position.from);
-  const { to, index } = await cut.cut(pair.source, from, rows);
-  const bounds: Bounds = { from, to };
-  const started = Date.now();
-  const query =
-    (side: TrackedTable): RowsQuery =>
-    (select) =>
-      windowSql(side, slice.tenant, { where: cut.where(bounds), index }, select);
-  const executor = await executorOf(pair, tracked, table.id);
-  const there = tracked.target(table.id);
-  const [source, target] = await Promise.all([
-    executor.digest(pair.source, table, query(table)),
-    executor.digest(pair.target, there, query(there)),
-  ]);
-  const took = Date.now() - started;
+  const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.reconcileRows);
+  const window = await windows.next(table, position.from, rows);
+  const { bounds, cut } = window;
+  const { source, target, took } = await window.digests;
   await Promise.all(
     SIDES.map((side) => assertShapes(pair, tracked, { on: pair[side], side, ids: [table.id] })),
   );
-  const { name } = executor;
-  await recordWindow(pair, pass, { tableId: table.id, bounds, source, target, executor: name, took });
-  const found = same(source, target)
-    ? NOTHING
-    : await drillDown(pair, tracked, slice, { pass, table, query });
+  const evidence = { tableId: table.id, bounds, source, target, executor: window.executor.name, took };
+  const found = same(source, target) ? NOTHING : await drillDown(pair, tracked, slice, { pass, window });
   // A row that moved meanwhile may have left a window before it was read for one that was: by key, from the start.
-  const again = to === null && cut.by === 'time' && (await isTimeChanged(pair, table));
+  const again = bounds.to === null && cut.by === 'time' && (await isTimeChanged(pair, table));
   const next = {
     ...pass,
     counts: addCounts(pass.counts, { ...found.counts, windows: 1, rows: source.rows }),
@@ -124,33 +114,27 @@ async function reconcileWindow(
       rows:
         bounds.to === null
           ? null
-          : nextWindowRows(rows, took, {
+          : nextWindowRows(window.rows, took, {
               targetMs: slice.limits.windowTarget,
-              rowsMax: slice.limits.windowRows,
+              rowsMax: slice.limits.reconcileRows,
             }),
       seq: position.seq + 1,
     },
   };
+  await Promise.all([recordWindow(pair, pass, evidence), savePosition(pair, next)]);
   return { pass: next, stopped: found.stopped, fresh: found.fresh };
 }
 
 const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
-const isTimeChanged = async (pair: Pair, { id, time }: TrackedTable): Promise<boolean> =>
-  time !== null && (await timeChanged(pair, id)) !== null;
-
-function windowSql(
-  side: TrackedTable,
-  tenant: string,
-  { where, index }: { readonly where: string; readonly index: string },
-  select: string,
-): string {
-  const from = `${qualified(side.table.schema, side.table.name)} t FORCE INDEX (${ident(index)})`;
-  return `SELECT ${select} FROM ${from} ${joinChain(side, 't', 'JOIN')} WHERE ${ownedBy(side, 't', tenant)} AND ${where}`;
+const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
+interface Found {
+  readonly counts: PassCounts;
+  readonly stopped: boolean;
+  readonly fresh: number;
 }
 
-const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
-const NOTHING = { counts: ZERO, stopped: false, fresh: 0 };
+const NOTHING: Found = { counts: ZERO, stopped: false, fresh: 0 };
 
 function addCounts(a: PassCounts, b: PassCounts): PassCounts {
   return {
@@ -168,18 +152,40 @@ const DRIFT_POLICIES = Object.entries(DRIFT_POLICY);
 
 interface SuspectWindow {
   readonly pass: Pass;
-  readonly table: TrackedTable;
-  readonly query: (side: TrackedTable) => RowsQuery;
+  readonly window: Window;
 }
 
-/** Lists both sides of the window and judges what differs; everything from here on works on keys alone. */
+/** Rows of a list of (key, hash): a larger window is cut into such, and digested once more. */
+const LISTED_ROWS = 10_000;
+
 async function drillDown(
   pair: Pair,
   tracked: Tracked,
   slice: ReconcileSlice,
-  { pass, table, query }: SuspectWindow,
-): Promise<{ counts: PassCounts; stopped: boolean; fresh: number }> {
-  const executor = await executorOf(pair, tracked, table.id);
+  { pass, window }: SuspectWindow,
+): Promise<Found> {
+  if (window.rows <= LISTED_ROWS) return judgeWindow(pair, tracked, slice, { pass, window });
+  let found: Found = NOTHING;
+  for await (const part of partsOf(pair, tracked, window, LISTED_ROWS)) {
+    const { source, target } = await part.digests;
+    if (same(source, target)) continue;
+    const inPart = await judgeWindow(pair, tracked, slice, { pass, window: part });
+    found = {
+      counts: addCounts(found.counts, inPart.counts),
+      stopped: found.stopped || inPart.stopped,
+      fresh: found.fresh + inPart.fresh,
+    };
+  }
+  return found;
+}
+
+/** Lists both sides of the window and judges what differs; everything from here on works on keys alone. */
+async function judgeWindow(
+  pair: Pair,
+  tracked: Tracked,
+  slice: ReconcileSlice,
+  { pass, window: { table, query, executor } }: SuspectWindow,
+): Promise<Found> {
   const list = async (db: Database, side: TrackedTable): Promise<Map<string, string>> => {
     const beside = [keySql(side.table, 't')];
     const rows = await executor.hashes(db, side, { rows: query(side), beside, parts: 'row' });

@@ -33,8 +33,8 @@ export interface WindowCutter {
   readonly by: 'time' | 'key';
   /** Where a pass goes on; a place of another walk is none of this one: the table begins again. */
   readonly resume: (from: string | null) => string | null;
-  /** The window of at most `rows` rows that begins at `from`; `to` null: it is the last. */
-  readonly cut: (source: Reader, from: string | null, rows: number) => Promise<Cut>;
+  /** The window of at most `rows` rows that begins at `from` and ends at `end` or before; `to` null: it is the last. */
+  readonly cut: (source: Reader, from: string | null, rows: number, end?: string | null) => Promise<Cut>;
   readonly where: (bounds: Bounds) => string;
 }
 
@@ -56,8 +56,8 @@ export function cutter(tracked: TrackedTable, tenant: string, refused = false): 
   return {
     by: walk.by,
     resume: (from) => (from !== null && markOf(from) === mark ? from : null),
-    async cut(source, from, rows) {
-      const to = await endOf(source, { tracked, tenant, walk, from, rows });
+    async cut(source, from, rows, end = null) {
+      const to = (await endOf(source, { tracked, tenant, walk, bounds: { from, to: end }, rows })) ?? end;
       return { to, index: await cheapestIndex(source, { tracked, tenant, walk, bounds: { from, to } }) };
     },
     where: (bounds) => between(columns, mark, bounds),
@@ -115,15 +115,15 @@ interface Start {
   readonly tracked: TrackedTable;
   readonly tenant: string;
   readonly walk: Walk;
-  readonly from: string | null;
+  readonly bounds: Bounds;
   readonly rows: number;
 }
 
-async function endOf(source: Reader, { tracked, tenant, walk, from, rows }: Start): Promise<string | null> {
+async function endOf(source: Reader, { tracked, tenant, walk, bounds, rows }: Start): Promise<string | null> {
   const { columns, mark, index, own } = walk;
   const [row] = await source.rows(
     `SELECT ${keyOfColumns(columns, 't')} AS place FROM ${hinted(tracked, index)}
-     WHERE ${own ? ownedBy(tracked, 't', tenant) : 'TRUE'} AND ${between(columns, mark, { from, to: null })}
+     WHERE ${own ? ownedBy(tracked, 't', tenant) : 'TRUE'} AND ${between(columns, mark, bounds)}
      ORDER BY ${list(columns.map(({ name }) => `t.${ident(name)}`))} LIMIT 1 OFFSET ${rows - 1}`,
   );
   return row === undefined ? null : mark + row['place']!;
@@ -138,7 +138,7 @@ const FOREIGN_MAX = 2;
  */
 async function cheapestIndex(
   source: Reader,
-  { tracked, tenant, walk, bounds }: Pick<Start, 'tracked' | 'tenant' | 'walk'> & { readonly bounds: Bounds },
+  { tracked, tenant, walk, bounds }: Omit<Start, 'rows'>,
 ): Promise<string> {
   if (walk.by === 'time' || walk.index === 'PRIMARY') return walk.index;
   const range = between(walk.columns, walk.mark, bounds);

@@ -55,9 +55,12 @@ export interface Durations {
 export interface Limits {
   /** Time that one window statement should take. */
   readonly windowTarget: Milliseconds;
+  /** Rows of a window of the copy. */
   readonly windowRows: number;
   /** Bytes of row text that a window of the copy may hold; a single larger row is copied alone. */
   readonly windowBytes: number;
+  /** Rows of a window of a reconcile pass, which holds no lock. */
+  readonly reconcileRows: number;
   /** Windows of one tenant that are copied at once, also inside one table. */
   readonly backfillParallel: number;
   /** Copying pauses while a server has more running threads than this. */

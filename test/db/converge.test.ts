@@ -9,6 +9,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 50,
   windowBytes: 8_388_608,
+  reconcileRows: 50,
   backfillParallel: 1,
   threadsRunning: 100,
   rowsPerSecond: 0,

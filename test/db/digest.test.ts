@@ -50,6 +50,7 @@ it('a row too long for a packet is a fault with its way out, never an equal wind
         windowTarget: 300,
         windowRows: 50,
         windowBytes: 8_388_608,
+        reconcileRows: 50,
         backfillParallel: 1,
         threadsRunning: 100,
         rowsPerSecond: 0,

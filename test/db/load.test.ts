@@ -14,6 +14,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 2_000,
   windowBytes: 256 * 1024,
+  reconcileRows: 2_000,
   backfillParallel: 4,
   threadsRunning: 100,
   rowsPerSecond: 0,

@@ -22,6 +22,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 10,
   windowBytes: 8_388_608,
+  reconcileRows: 10,
   backfillParallel: 1,
   threadsRunning: 500,
   rowsPerSecond: 0,

@@ -109,6 +109,7 @@ it('backfill carries every value without loss', async () => {
       windowTarget: 300,
       windowRows: 25,
       windowBytes: 8_388_608,
+      reconcileRows: 25,
       backfillParallel: 1,
       threadsRunning: 100,
       rowsPerSecond: 0,

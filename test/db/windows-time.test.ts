@@ -19,6 +19,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 20,
   windowBytes: 8_388_608,
+  reconcileRows: 20,
   backfillParallel: 1,
   threadsRunning: 100,
   rowsPerSecond: 0,

@@ -113,6 +113,7 @@ async function backfill(): Promise<void> {
     windowTarget: 300,
     windowRows: 1_000,
     windowBytes: 8_388_608,
+    reconcileRows: 1_000,
     backfillParallel: 1,
     threadsRunning: 1_000,
     rowsPerSecond: 0,

@@ -107,6 +107,7 @@ export function useWorld(
         windowTarget: 300,
         windowRows: 500,
         windowBytes: 8_388_608,
+        reconcileRows: 500,
         backfillParallel: 2,
         threadsRunning: 500,
         rowsPerSecond: 0,

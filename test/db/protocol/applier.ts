@@ -45,6 +45,7 @@ const LIMITS = {
   windowTarget: 50,
   windowRows: 10,
   windowBytes: 8_388_608,
+  reconcileRows: 10,
   backfillParallel: 1,
   threadsRunning: 1_000,
   rowsPerSecond: 0,

@@ -245,6 +245,7 @@ it('19: a tenant that was aborted and is started again keeps no row that was del
       windowTarget: 100,
       windowRows: 10,
       windowBytes: 8_388_608,
+      reconcileRows: 10,
       backfillParallel: 1,
       threadsRunning: 100,
       rowsPerSecond: 0,

@@ -40,6 +40,7 @@ it('mirror and backfill delete rows in sessions that have no default schema', as
       windowTarget: 100,
       windowRows: 10,
       windowBytes: 8_388_608,
+      reconcileRows: 10,
       backfillParallel: 1,
       threadsRunning: 100,
       rowsPerSecond: 0,

@@ -95,6 +95,7 @@ async function prepare(fixture: Fixture): Promise<void> {
           windowTarget: 100,
           windowRows: 100,
           windowBytes: 8_388_608,
+          reconcileRows: 100,
           backfillParallel: 1,
           threadsRunning: 1_000,
           rowsPerSecond: 0,
