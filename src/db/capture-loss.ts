@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 
 import type { Database, Session } from './database.ts';
 import { columnsOfShape } from './fingerprint.ts';
-import { readIncarnations, rowsLost, type Incarnation } from './incarnation.ts';
+import { isRebuilt, readIncarnations, rowsLost, type Incarnation } from './incarnation.ts';
 import { ident, literal, qualified } from './sql.ts';
 import type { Pair } from './tracked.ts';
 import { TRIGGER_PREFIX, type Trigger } from './triggers.ts';
@@ -76,7 +76,9 @@ export async function lostCapture(pair: Pair): Promise<Lost[]> {
   );
   if (installed.length === 0) return [];
   const names = installed.map((row) => row['name']!);
-  const [standing, truncated] = await Promise.all([standingTriggers(pair), truncatedSince(pair.source)]);
+  const [standing, count] = await Promise.all([standingTriggers(pair), countTruncates(pair.source)]);
+  // Not known at a process's first look: then a rebuild is taken for one, and reconcile finds what is extra.
+  const truncated = count > (truncates.get(pair.source) ?? Number.POSITIVE_INFINITY);
   const incarnations = await readIncarnations(pair.source, pair.sourceSchema, names);
   const lost = new Map<string, string>();
   for (const one of await lostTriggers(pair, standing, incarnations)) lost.set(one.table, one.why);
@@ -90,10 +92,12 @@ export async function lostCapture(pair: Pair): Promise<Lost[]> {
       continue;
     }
     const was = JSON.parse(row['created']!) as Incarnation;
-    const what = rowsLost(was, is, truncated);
+    const hidden = truncated && isRebuilt(was, is) && (await isSmall(pair, name));
+    const what = rowsLost(was, is) ?? (hidden ? 'was rebuilt beside a TRUNCATE, perhaps its own' : null);
     if (what !== null) lost.set(name, `table ${name} ${what}`);
     else if (row['created'] !== JSON.stringify(is)) await keep(pair, name, is);
   }
+  if (lost.size === 0) truncates.set(pair.source, count);
   return [...lost].map(([table, why]) => ({ table, why }));
 }
 
@@ -174,13 +178,20 @@ const keep = (pair: Pair, name: string, is: Incarnation) =>
     name,
   ]);
 
+const FEW_ROWS = 1_000;
+
+/** What a TRUNCATE of a moment ago leaves: the rows that were inserted since. */
+async function isSmall(pair: Pair, name: string): Promise<boolean> {
+  const rows = await pair.source.rows(
+    `SELECT 1 AS one FROM ${qualified(pair.sourceSchema, name)} LIMIT ${FEW_ROWS}`,
+  );
+  return rows.length < FEW_ROWS;
+}
+
 const truncates = new WeakMap<Database, number>();
 
-/** Has the server carried out a TRUNCATE since this process looked last? Not known at the first look: then no. */
-async function truncatedSince(source: Database): Promise<boolean> {
+/** Statements of this server since its start. */
+async function countTruncates(source: Database): Promise<number> {
   const [row] = await source.rows("SHOW GLOBAL STATUS LIKE 'Com_truncate'");
-  const count = Number(row?.['Value'] ?? 0);
-  const before = truncates.get(source);
-  truncates.set(source, count);
-  return before !== undefined && count > before;
+  return Number(row?.['Value'] ?? 0);
 }

@@ -52,24 +52,21 @@ export async function readIncarnations(
 const fileName = (name: string): string =>
   name.replaceAll(/[^A-Za-z0-9_]/g, (char) => `@${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
-/**
- * @param truncated did any table of the server meet a TRUNCATE since the last look? One between two looks at a
- *   rebuild would hide behind it
- * @returns what happened to the rows without a trigger; null: nothing, or a rebuild that keeps them
- */
-export function rowsLost(was: Incarnation, is: Incarnation, truncated: boolean): string | null {
+/** @returns what happened to rows without a trigger; null: nothing, or a rebuild that keeps them */
+export function rowsLost(was: Incarnation, is: Incarnation): string | null {
   const names = Object.keys(was.numbers);
   const gone = names.filter((name) => is.numbers[name] === undefined);
   const renewed = names.filter((name) => is.numbers[name] !== was.numbers[name] && !gone.includes(name));
-  const added = Object.keys(is.numbers).filter((name) => was.numbers[name] === undefined);
   if (gone.length + renewed.length === 0) return null;
-  const isWhole = (name: string): boolean => name === '';
   if (was.created === is.created)
     return gone.length === 0 && renewed.length === names.length
       ? 'was truncated'
       : `lost rows by TRUNCATE or EXCHANGE of partition ${[...renewed, ...gone].join(', ')}`;
-  // One becomes many, or many become one: ALTER TABLE moved every row.
-  if (gone.length > 0 && ![...gone, ...added].some(isWhole))
-    return `lost partition ${gone.join(', ')} with its rows, or had it reorganised`;
-  return truncated ? 'was rebuilt beside a TRUNCATE, perhaps its own' : null;
+  return gone.length > 0 && !isRebuilt(was, is)
+    ? `lost partition ${gone.join(', ')} with its rows, or had it reorganised`
+    : null;
 }
+
+/** Are all of its files new? A TRUNCATE right before the ALTER would look the same. */
+export const isRebuilt = (was: Incarnation, is: Incarnation): boolean =>
+  Object.values(is.numbers).every((id) => !Object.values(was.numbers).includes(id));
