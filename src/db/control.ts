@@ -25,7 +25,7 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
   journal: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL,
     parent_key VARBINARY(8192) NULL, created_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_tenant (tenant, id), KEY by_key (table_id, row_key(40))`,
   stage: `tenant ${TENANT} NOT NULL PRIMARY KEY, stage VARCHAR(16) NOT NULL, epoch BIGINT UNSIGNED NOT NULL, version BIGINT UNSIGNED NOT NULL, dirty TINYINT NOT NULL DEFAULT 0,
-    changed_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_version (version)`,
+    changed_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_version (version), KEY by_stage (stage)`,
   audit: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), tenant ${TENANT} NOT NULL, event VARCHAR(32) NOT NULL,
     before_value VARCHAR(64) NULL, after_value VARCHAR(64) NULL, epoch BIGINT UNSIGNED NULL, actor VARCHAR(255) NOT NULL, reason VARCHAR(1000) NOT NULL, request_id VARCHAR(255) NULL,
     KEY by_tenant (tenant, id)`,

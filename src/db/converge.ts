@@ -21,7 +21,7 @@ import { keysJoin, keySql, keysTable } from './keys.ts';
 import { loadMethod, writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes, explained } from './shapes.ts';
-import { list, qualified, tenantLiteral } from './sql.ts';
+import { qualified, tenantLiteral } from './sql.ts';
 import { sizeOf } from './stream.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
@@ -171,7 +171,8 @@ async function readSource(
   tracked: Tracked,
   request: ConvergeRequest,
 ): Promise<SourceView> {
-  const keys = new Map([...request.keys].map(([id, set]) => [id, new Set(set)]));
+  const wanted = [...request.keys].filter(([, set]) => set.size > 0);
+  const keys = new Map(wanted.map(([id, set]) => [id, new Set(set)]));
   const tenants = new Set<string>();
   let journalIds: string[] = [];
   let covered = true;
@@ -215,9 +216,17 @@ export async function journalTenants(
   keys: ReadonlySet<string>,
 ): Promise<Set<string>> {
   const rows = await source.rows(
-    `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE table_id = ${id} AND row_key IN (${list([...keys].map(keyLiteral))})`,
+    `SELECT DISTINCT j.tenant AS tenant FROM ${journalOfKeys(control, id, [...keys])}`,
   );
   return new Set(rows.map((row) => row['tenant']!));
+}
+
+/** Journal rows `j` of the keys, each looked up: a long `IN (…)` on an index of prefixes falls back to a scan. */
+export function journalOfKeys(control: string, tableId: number, keys: readonly string[]): string {
+  const derived = keys
+    .map((key, index) => `SELECT ${keyLiteral(key)}${index === 0 ? ' AS row_key' : ''}`)
+    .join(' UNION ALL ');
+  return `(${derived}) k STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = ${tableId} AND j.row_key = k.row_key`;
 }
 
 export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;

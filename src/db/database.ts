@@ -5,6 +5,7 @@
  * numbers or dates: mysql2 rounds DOUBLE, DECIMAL and BIGINT and reads zero dates as NULL. A session is
  * set up on first use and its settings are read back, so a proxy that drops them is noticed.
  */
+import { channel } from 'node:diagnostics_channel';
 import type { Readable, Writable } from 'node:stream';
 
 import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
@@ -43,6 +44,18 @@ export type Settings = Required<Omit<DatabaseOptions, 'url'>>;
 
 const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SECOND, lockWait: 20 * SECOND };
 
+/**
+ * Every statement as it is sent, `{ side, sql, values }`, for whoever subscribes; free while nobody does.
+ * Tests look at every plan through it.
+ */
+export const STATEMENTS = channel('switchback:statement');
+
+export interface Statement {
+  readonly side: Settings['side'];
+  readonly sql: string;
+  readonly values: readonly Param[];
+}
+
 export class Session {
   readonly #connection: PoolConnection;
   readonly #settings: Settings;
@@ -79,6 +92,7 @@ export class Session {
    * consumer that stops early gives the session up, since the rest is still on its way.
    */
   stream(sql: string): AsyncGenerator<readonly RawRow[]> {
+    this.#tell(sql, []);
     return streamRows(this.#connection, sql, this.#settings, () => this.destroy());
   }
 
@@ -119,6 +133,7 @@ export class Session {
     infile?: () => Readable,
   ): Promise<unknown> {
     const { side, deadline } = this.#settings;
+    this.#tell(sql, values);
     let timer: NodeJS.Timeout | undefined;
     // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
     const silence = new Promise<never>((_, reject) => {
@@ -142,6 +157,11 @@ export class Session {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #tell(sql: string, values: readonly Param[]): void {
+    if (STATEMENTS.hasSubscribers)
+      STATEMENTS.publish({ side: this.#settings.side, sql, values } satisfies Statement);
   }
 
   destroy(): void {

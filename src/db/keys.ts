@@ -128,26 +128,59 @@ export const afterPlace = (columns: readonly Column[], row: string, place: strin
 export const upToPlace = (columns: readonly Column[], row: string, place: string): string =>
   bound(columns, row, place, { operator: '<', inclusive: true });
 
-function bound(
-  columns: readonly Column[],
-  row: string,
-  place: string,
-  { operator, inclusive }: { readonly operator: '<' | '>'; readonly inclusive: boolean },
-): string {
+interface Side {
+  readonly operator: '<' | '>';
+  readonly inclusive: boolean;
+}
+
+function bound(columns: readonly Column[], row: string, place: string, side: Side): string {
   const parts = decodeKey(place);
   if (parts.length !== columns.length) throw new Error('a bound has the wrong number of columns');
-  const values = columns.map((column, position) => partLiteral(column, parts[position]!));
-  const alternatives = columns.map((column, position) => {
-    const equal = columns
-      .slice(0, position)
-      .map((before, index) => `${row}.${ident(before.name)} = ${values[index]!}`);
-    const last = position === columns.length - 1;
-    return [
-      ...equal,
-      `${row}.${ident(column.name)} ${operator}${inclusive && last ? '=' : ''} ${values[position]!}`,
-    ].join(' AND ');
+  const equal = columns.map((column, at) => equals(column, row, parts[at]!));
+  const alternatives = columns.flatMap((column, at) => {
+    const inclusive = side.inclusive && at === columns.length - 1;
+    const last = beyond(column, row, parts[at]!, { ...side, inclusive });
+    return last === NONE ? [] : [[...equal.slice(0, at), last].join(' AND ')];
   });
-  if (columns.length === 1) return alternatives[0]!;
-  const guard = `${row}.${ident(columns[0]!.name)} ${operator}= ${values[0]!}`;
-  return `${guard} AND (${alternatives.map((alternative) => `(${alternative})`).join(' OR ')})`;
+  if (columns.length === 1) return alternatives[0] ?? NONE;
+  const guard = beyond(columns[0]!, row, parts[0]!, { ...side, inclusive: true });
+  return `${guard} AND (${alternatives.map((alternative) => `(${alternative})`).join(' OR ') || NONE})`;
+}
+
+const NONE = 'FALSE';
+
+function equals(column: Column, row: string, part: string): string {
+  const name = `${row}.${ident(column.name)}`;
+  return numbersOf(column) === null
+    ? `${name} = ${partLiteral(column, part)}`
+    : among(name, [Number(digits(part))]);
+}
+
+/** Higher than any ENUM's number. */
+const NO_LABEL = 65_536;
+
+/** With a number that none has: an ENUM that equals one number counts as constant, and ORDER BY then sorts. */
+const among = (name: string, numbers: readonly number[]): string =>
+  numbers.length === 0 ? NONE : `${name} IN (${[...numbers, NO_LABEL].join(', ')})`;
+
+function beyond(column: Column, row: string, part: string, { operator, inclusive }: Side): string {
+  const name = `${row}.${ident(column.name)}`;
+  const numbers = numbersOf(column);
+  if (numbers === null) return `${name} ${operator}${inclusive ? '=' : ''} ${partLiteral(column, part)}`;
+  // An index finds an ENUM or SET by equality only: a range of it would be a scan.
+  const here = Number(digits(part));
+  const listed = numbers.filter(
+    (number) => (operator === '<' ? number < here : number > here) || (inclusive && number === here),
+  );
+  return among(name, listed);
+}
+
+const LISTED_MAX = 1_024;
+
+/** What an ENUM or SET may be as a number, 0 for the error value; null for other types, and where it is too many. */
+function numbersOf(column: Column): number[] | null {
+  if (kindOf(column) !== 'label') return null;
+  const members = column.declared.match(/'(?:[^']|'')*'/g)?.length ?? 0;
+  const count = column.type === 'enum' ? members + 1 : 2 ** members;
+  return count > LISTED_MAX ? null : Array.from({ length: count }, (_, number) => number);
 }

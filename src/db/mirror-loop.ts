@@ -10,9 +10,10 @@ import { lostCapture } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
+import { deleteJournal } from './converge.ts';
 import { watchShapes } from './shapes.ts';
-import { qualified } from './sql.ts';
-import { admitStage, readStages, type StageRow } from './stages.ts';
+import { qualified, tenantLiteral } from './sql.ts';
+import { admitStage, holdStages, stagesOf, startedTenants, type StageRow } from './stages.ts';
 import { gatherTimeChanges } from './time-windows.ts';
 import { loadTracked, trackedSince, type Pair } from './tracked.ts';
 
@@ -81,25 +82,24 @@ export class MirrorLoop {
       `SELECT tenant, MIN(id) AS oldest FROM ${qualified(control, 'journal')} GROUP BY tenant ORDER BY oldest`,
     );
     if (waiting.length === 0) return;
-    const stages = new Map((await readStages(source, control, -1)).map((row) => [row.tenant, row.stage]));
+    const stages = await stagesOf(
+      source,
+      control,
+      waiting.map((row) => row['tenant']!),
+    );
     const mirror = await this.#ready();
     for (const tenant of waiting.map((row) => row['tenant']!)) {
       if (this.#busy.size >= TENANTS_AT_ONCE) return;
       if (this.#busy.has(tenant) || Date.now() < (this.#retryAt.get(tenant)?.at ?? 0)) continue;
       const stage = stages.get(tenant);
       if (stage === undefined && tenant !== UNRESOLVED) await admitStage(source, control, tenant);
-      this.#spawn(tenant, () => this.#serve(mirror, tenant, stage, [...stages.values()]));
+      this.#spawn(tenant, () => this.#serve(mirror, tenant, stage));
     }
   }
 
-  async #serve(
-    mirror: Mirror,
-    tenant: string,
-    stage: Stage | undefined,
-    all: readonly Stage[],
-  ): Promise<void> {
+  async #serve(mirror: Mirror, tenant: string, stage: Stage | undefined): Promise<void> {
     if (tenant === UNRESOLVED) {
-      if (all.some(isMirrored)) {
+      if ((await startedTenants(this.#pair.source, this.#pair.control)).length > 0) {
         await admitTenants(this.#pair.target, this.#pair.control, [UNRESOLVED]);
         await mirror.mirrorTenant(UNRESOLVED, 0);
       } else {
@@ -160,15 +160,18 @@ export class MirrorLoop {
   }
 }
 
-async function purgeUnresolved(pair: Pair): Promise<void> {
+export async function purgeUnresolved(pair: Pair): Promise<void> {
   await pair.source.transaction(async (session) => {
-    // Any start waits for these shared locks, and so cannot miss a row that is dropped here.
-    const started = await session.rows(
-      `SELECT tenant FROM ${qualified(pair.control, 'stage')} WHERE stage <> 'source-only' LOCK IN SHARE MODE`,
+    // A start waits for this, and so cannot miss a row that is dropped here.
+    await holdStages(session, pair.control);
+    if ((await startedTenants(session, pair.control)).length > 0) return;
+    const rows = await session.rows(
+      `SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(UNRESOLVED)} ORDER BY id LIMIT 1000`,
     );
-    if (started.length > 0) return;
-    await session.run(
-      `DELETE FROM ${qualified(pair.control, 'journal')} WHERE tenant = '${UNRESOLVED}' ORDER BY id LIMIT 1000`,
+    await deleteJournal(
+      session,
+      pair.control,
+      rows.map((row) => row['id']!),
     );
   });
 }

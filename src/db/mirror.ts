@@ -10,7 +10,7 @@ import { UNRESOLVED } from '../domain/stage.ts';
 import { converge, deleteJournal, type Converged } from './converge.ts';
 import type { Session } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
-import { readStages } from './stages.ts';
+import { startedTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 const BATCH = 500;
@@ -88,8 +88,7 @@ export class Mirror {
   }
 
   async #everybody(): Promise<string[]> {
-    const rows = await readStages(this.#pair.source, this.#pair.control);
-    return [UNRESOLVED, ...rows.filter((row) => row.stage !== 'source-only').map((row) => row.tenant)];
+    return [UNRESOLVED, ...(await startedTenants(this.#pair.source, this.#pair.control))];
   }
 
   #afterId(tenant: string): string {

@@ -64,6 +64,32 @@ export async function readStages(source: Database, control: string, afterVersion
   return rows.map(toStageRow);
 }
 
+/** Stages of some tenants; one that was never seen is missing. */
+export async function stagesOf(
+  source: Database,
+  control: string,
+  tenants: readonly string[],
+): Promise<Map<string, Stage>> {
+  if (tenants.length === 0) return new Map();
+  const rows = await source.rows(
+    `SELECT ${COLUMNS} FROM ${qualified(control, 'stage')} WHERE tenant IN (${list(tenants.map(tenantLiteral))})`,
+  );
+  return new Map(rows.map(toStageRow).map(({ tenant, stage }) => [tenant, stage]));
+}
+
+/** Every tenant that is on the target. */
+export async function startedTenants(source: Database | Session, control: string): Promise<string[]> {
+  const rows = await source.rows(
+    `SELECT tenant FROM ${qualified(control, 'stage')} FORCE INDEX (by_stage) WHERE stage <> 'source-only'`,
+  );
+  return rows.map((row) => row['tenant']!);
+}
+
+/** Until the transaction ends no stage changes: every change locks the fleet's version row first. */
+export async function holdStages(session: Session, control: string): Promise<void> {
+  await session.rows(`SELECT id FROM ${qualified(control, 'version')} WHERE id = 1 LOCK IN SHARE MODE`);
+}
+
 /** Which of the tenants are on the target at all: rows of the others count as absent. */
 export async function mirroredTenants(
   source: Database | Session,

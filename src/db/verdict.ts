@@ -10,14 +10,14 @@ import { TransientDatabaseError } from '../domain/errors.ts';
 import { judgeSuspect, type Verdict } from '../domain/drift.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import { storedColumns } from './catalog.ts';
-import { converge, keyLiteral } from './converge.ts';
+import { converge, journalOfKeys } from './converge.ts';
 import type { Session } from './database.ts';
 import type { Executor, Reader, RowsQuery } from './executor.ts';
 import { executorOf } from './executors.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes } from './shapes.ts';
-import { list, qualified } from './sql.ts';
+import { qualified } from './sql.ts';
 import { mirroredTenants } from './stages.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -190,7 +190,7 @@ async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<strin
 
 async function journaledKeys(pair: Pair, tableId: number, keys: readonly string[]): Promise<Set<string>> {
   const rows = await pair.source.rows(
-    `SELECT DISTINCT row_key FROM ${qualified(pair.control, 'journal')} WHERE table_id = ${tableId} AND row_key IN (${list(keys.map(keyLiteral))})`,
+    `SELECT DISTINCT j.row_key AS row_key FROM ${journalOfKeys(pair.control, tableId, keys)}`,
   );
   return new Set(rows.map((row) => row['row_key']!));
 }

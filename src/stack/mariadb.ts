@@ -22,7 +22,8 @@ export async function startMariadb({ name, directory }: Omit<StartOptions, 'log'
   const args = ['--no-defaults', ...asRoot()];
   if (!existsSync(data)) {
     const options = ['--auth-root-authentication-method=normal', '--skip-test-db', `--datadir=${data}`];
-    await runCommand({ command: install, args: [...args, ...options] });
+    // Two installs at once trip over each other's temporary tables in a shared folder.
+    await runCommand({ command: install, args: [...args, ...options], env: { TMPDIR: folder.path } });
   }
   await writeFile(users, USERS_SQL.replace('CREATE USER', 'CREATE USER IF NOT EXISTS'));
   return startDatabase({
