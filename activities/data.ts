@@ -37,10 +37,13 @@ export function beat(details: unknown): void {
 }
 
 export function dataActivities(deps: Deps): DataActivities {
-  const { pair, plan } = deps;
+  const { pair, plan, throttle } = deps;
   return guarded<DataActivities>({
     async preflight() {
-      const problems = await preflight(plan, { source: pair.source, target: pair.target });
+      const problems = [
+        ...(await preflight(plan, { source: pair.source, target: pair.target })),
+        ...(await throttle.check(plan.limits)).problems,
+      ];
       if (problems.length > 0) return problems.map(formatProblem);
       await probeDigest(pair.source);
       await probeDigest(pair.target);
@@ -67,6 +70,7 @@ export function dataActivities(deps: Deps): DataActivities {
             ...(why === null ? {} : { throttled: why }),
           }),
         until: () => Date.now() > ends,
+        throttle,
       });
       return { finished: copied.every((table) => table.finished), ...sum(copied) };
     },

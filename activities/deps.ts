@@ -1,11 +1,13 @@
 /** What activities work with; a worker process has one. */
 import type { Plan } from '../src/domain/plan.ts';
 import type { StageRow } from '../src/db/stages.ts';
+import type { Throttle } from '../src/db/throttle.ts';
 import type { Pair, Tracked } from '../src/db/tracked.ts';
 
 export interface Deps {
   readonly plan: Plan;
   readonly pair: Pair;
+  readonly throttle: Throttle;
   readonly tracked: () => Promise<Tracked>;
   /** Tells the application nodes at once; never fails, since the poll carries on. */
   readonly publish: (row: StageRow) => Promise<void>;

@@ -42,7 +42,7 @@ export interface ReconcileActivities {
 }
 
 export function reconcileActivities(deps: Deps): ReconcileActivities {
-  const { pair, publish } = deps;
+  const { pair, publish, throttle } = deps;
   return guarded<ReconcileActivities>({
     async reconcileSlice({ tenant, limits, missingAgain, slice }) {
       const ends = Date.now() + slice;
@@ -50,8 +50,10 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         tenant,
         limits,
         missingAgain,
-        progress: ({ counts, position }) => beat({ ...counts, table: position.table + 1 }),
+        progress: ({ counts, position }, why) =>
+          beat({ ...counts, table: position.table + 1, ...(why === null ? {} : { throttled: why }) }),
         until: () => Date.now() > ends,
+        throttle,
       });
       if (result.stopped) {
         const flipped = await tripBack(

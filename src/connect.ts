@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { publishStage } from './app/publish.ts';
 import { Database, type DatabaseOptions } from './db/database.ts';
 import type { StageRow } from './db/stages.ts';
+import { Throttle } from './db/throttle.ts';
 import { loadTracked, trackedSince, type Pair, type Tracked } from './db/tracked.ts';
 import type { Plan } from './domain/plan.ts';
 import { resolveUrl } from './plan.ts';
@@ -25,6 +26,31 @@ export function openPair(
     control: plan.control.schema,
     sourceSchema: plan.source.schema,
     targetSchema: plan.target.schema,
+  };
+}
+
+export interface OpenThrottle {
+  readonly throttle: Throttle;
+  readonly close: () => Promise<void>;
+}
+
+/** @throws ConfigError naming the variable of a replica that is missing */
+export function openThrottle(plan: Plan, pair: Pair, env: Environment = process.env): OpenThrottle {
+  const open = (side: 'source' | 'target'): Database[] =>
+    (plan[side].replicas ?? []).map(
+      (name) =>
+        new Database({
+          side,
+          url: resolveUrl({ urlEnv: name }, env, side),
+          connections: 2,
+          deadline: 5_000,
+        }),
+    );
+  const replicas = { source: open('source'), target: open('target') };
+  return {
+    throttle: new Throttle(pair, replicas),
+    close: async () =>
+      void (await Promise.allSettled([...replicas.source, ...replicas.target].map((db) => db.close()))),
   };
 }
 

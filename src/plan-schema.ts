@@ -7,7 +7,7 @@
 import { z } from 'zod';
 
 import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
-import type { Durations, Tenancy } from './domain/plan.ts';
+import { THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
 
 /** MySQL's bound of an identifier. */
 const IDENTIFIER_MAX = 64;
@@ -33,6 +33,10 @@ const endpoint = z.strictObject(
   {
     urlEnv: urlEnv.describe('Environment variable that holds mysql://user:password@host:port'),
     schema: identifier('schema'),
+    replicas: z
+      .array(urlEnv, { error: 'is not a list; write the variables as [REPLICA_1_URL]' })
+      .default([])
+      .describe('Environment variables with the addresses of replicas whose lag holds the copy back'),
   },
   { error: 'is not an endpoint; write { urlEnv: NAME_OF_A_VARIABLE, schema: name }' },
 );
@@ -124,6 +128,12 @@ const DURATIONS = {
   certificate: duration('14d'), missingAgain: duration('1d', 0), lease: duration('5s', 100),
 } satisfies Record<keyof Durations, unknown>;
 
+// prettier-ignore
+const THROTTLES = {
+  historyList: count(THROTTLE.historyList, 0, 1_000_000_000), redoPercent: count(THROTTLE.redoPercent, 0, 100),
+  replicaLag: duration('5s', 0),
+} satisfies Record<keyof ThrottleLimits, unknown>;
+
 export const planSchema = z
   .strictObject(
     {
@@ -161,6 +171,9 @@ export const planSchema = z
           backfillParallel: count(4, 1, 64),
           threadsRunning: count(50, 1, 100_000),
           rowsPerSecond: count(0, 0, 1_000_000_000),
+          throttle: block(THROTTLES, '{ historyList: 100000 }')
+            .prefault({})
+            .describe('Bounds on either server above which work pauses; 0: not watched'),
         },
         '{ windowRows: 5000 }',
       ).prefault({}),

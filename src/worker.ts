@@ -18,7 +18,7 @@ import {
 } from '@temporalio/worker';
 
 import { createActivities } from '../activities/index.ts';
-import { closePair, openPair, openPublisher, trackedCache } from './connect.ts';
+import { closePair, openPair, openPublisher, openThrottle, trackedCache } from './connect.ts';
 import { MirrorLoop } from './db/mirror-loop.ts';
 import { taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
@@ -49,6 +49,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   const { plan } = options;
   const pair = openPair(plan, process.env, { connections: 40 });
   const publisher = openPublisher(plan);
+  const { throttle, close: closeReplicas } = openThrottle(plan, pair);
   const loop = new MirrorLoop(pair, {
     info: (message, fields) => log.info(fields ?? {}, message),
     warn: (message, fields) => log.warn(fields ?? {}, message),
@@ -56,13 +57,14 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   });
   loop.start();
   const stopping = new AbortController();
-  const deps = { plan, pair, publish: publisher.publish, tracked: trackedCache(pair) };
+  const deps = { plan, pair, throttle, publish: publisher.publish, tracked: trackedCache(pair) };
   const run = async (): Promise<void> => {
     try {
       await serve(options, createActivities(deps), log, stopping.signal);
     } finally {
       await loop.stop();
       publisher.close();
+      await closeReplicas();
       await closePair(pair);
     }
   };

@@ -33,8 +33,8 @@ describe('a plan', () => {
 
     expect(plan).toEqual<Plan>({
       name: 'sms-portal',
-      source: { urlEnv: 'SWITCHBACK_SOURCE', schema: 'portal' },
-      target: { urlEnv: 'SWITCHBACK_TARGET', schema: 'portal' },
+      source: { urlEnv: 'SWITCHBACK_SOURCE', schema: 'portal', replicas: [] },
+      target: { urlEnv: 'SWITCHBACK_TARGET', schema: 'portal', replicas: [] },
       redis: null,
       control: { schema: 'switchback' },
       temporal: { namespace: 'default' },
@@ -61,6 +61,7 @@ describe('a plan', () => {
         backfillParallel: 4,
         threadsRunning: 50,
         rowsPerSecond: 0,
+        throttle: { historyList: 100_000, redoPercent: 90, replicaLag: 5_000 },
       },
       gates: { shadowSamples: 100, cleanPasses: 1, nodes: 1 },
     });

@@ -104,13 +104,15 @@ export function differences(before: TenantPlan, after: TenantPlan): string[] {
     .map((path) => `${path}: ${from.get(path) ?? 'not set'} → ${to.get(path) ?? 'not set'}`);
 }
 
+const DURATIONS_OF_LIMITS = new Set(['limits.windowTarget', 'limits.throttle.replicaLag']);
+
 function flat(value: unknown, path = '', found = new Map<string, string>()): Map<string, string> {
   if (typeof value === 'object' && value !== null) {
     for (const [key, inner] of Object.entries(value))
       flat(inner, path === '' ? key : `${path}.${key}`, found);
     return found;
   }
-  const isDuration = path.startsWith('durations.') || path === 'limits.windowTarget';
+  const isDuration = path.startsWith('durations.') || DURATIONS_OF_LIMITS.has(path);
   found.set(path, isDuration ? formatDuration(Number(value)) : String(value));
   return found;
 }

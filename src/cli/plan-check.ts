@@ -1,6 +1,9 @@
 /** Everything that is in the way of a plan, at once: the file, both databases, and the Temporal cluster. */
 import type { Problem } from '../domain/errors.ts';
+import { openThrottle } from '../connect.ts';
 import { preflight } from '../db/preflight.ts';
+import type { Pair } from '../db/tracked.ts';
+import type { Plan } from '../domain/plan.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
@@ -11,17 +14,19 @@ import { explain } from './faults.ts';
 export const run: Handler = async (context) => {
   const plan = await context.plan();
   const pair = await context.pair();
-  const [found, cluster] = await Promise.all([
+  const [found, load, cluster] = await Promise.all([
     preflight(plan, { source: pair.source, target: pair.target }),
+    lookAtLoad(plan, pair),
     lookAtCluster(context),
   ]);
-  const problems = [...found, ...cluster.problems];
+  const problems = [...found, ...load.problems, ...cluster.problems];
   const next = cluster.commands;
   if (problems.length > 0) {
     const message = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'} in the way of ${plan.name}; mend them and check again`;
     throw new CliFailure('usage', message, { problems, next });
   }
   const tenants = tenantsOf(plan);
+  const warnings = [...load.warnings, ...cluster.warnings];
   const data = {
     plan: plan.name,
     tables: plan.tables.length,
@@ -29,17 +34,29 @@ export const run: Handler = async (context) => {
     tenants: tenants.length,
   };
   return {
-    data: { ...data, problems: [], warnings: cluster.warnings },
+    data: { ...data, problems: [], warnings },
     lines: [
       `${plan.name}: nothing is in the way.`,
       `  source  ${pair.source.address} ${plan.source.schema}, MySQL ${(await pair.source.server()).version}`,
       `  target  ${pair.target.address} ${plan.target.schema}, MySQL ${(await pair.target.server()).version}`,
       `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
-      ...cluster.warnings.map((warning) => `  note    ${warning}`),
+      ...warnings.map((warning) => `  note    ${warning}`),
     ],
     next: [...next, context.change('install')],
   };
 };
+
+/** Signals that can't be read would hold the copy for ever; those that a server does not have are said. */
+async function lookAtLoad(plan: Plan, pair: Pair): Promise<Pick<Cluster, 'problems' | 'warnings'>> {
+  const { throttle, close } = openThrottle(plan, pair);
+  try {
+    const { problems, absent } = await throttle.check(plan.limits);
+    const says = `not watched, since the server has none of it: ${absent.join(', ')}`;
+    return { problems, warnings: absent.length === 0 ? [] : [says] };
+  } finally {
+    await close();
+  }
+}
 
 interface Cluster {
   readonly problems: readonly Problem[];

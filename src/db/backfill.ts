@@ -19,7 +19,7 @@ import {
 import { copyWindow, tenantIndex, WindowTooLarge, type CopiedWindow } from './copy-window.ts';
 import { explained } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
-import { throttled } from './throttle.ts';
+import { Throttle } from './throttle.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 export interface CopySlice extends CopyRun {
@@ -29,6 +29,8 @@ export interface CopySlice extends CopyRun {
   /** Called after every committed window with its table, and while a lane waits; throws to stop. */
   readonly progress: (table: TableProgress, why: string | null) => void;
   readonly until: () => boolean;
+  /** Of the worker, so that tenants share what is known; without one the slice looks for itself. */
+  readonly throttle?: Throttle;
 }
 
 /** Tables of a tenant, parents before children; `_shared` owns the shared ones and no other. */
@@ -68,6 +70,7 @@ class Copy {
   readonly #pair: Pair;
   readonly #tracked: Tracked;
   readonly #slice: CopySlice;
+  readonly #throttle: Throttle;
   readonly #parts = new Map<string, CopyCursor>();
   #open: CopyCursor[] = [];
   /** When the rows copied so far are due at the operator's pace: all lanes share it. */
@@ -78,6 +81,7 @@ class Copy {
     this.#pair = pair;
     this.#tracked = tracked;
     this.#slice = slice;
+    this.#throttle = slice.throttle ?? new Throttle(pair);
   }
 
   async all(tables: readonly TrackedTable[]): Promise<void> {
@@ -134,7 +138,7 @@ class Copy {
     let part = first;
     let rows = Math.min(FIRST_ROWS, limits.windowRows);
     while (!part.finished && !this.#stopped()) {
-      const why = await throttled(this.#pair, limits);
+      const why = await this.#throttle.why(limits, 'copy');
       if (why !== null) {
         this.#report(part, why);
         await sleep(PACE_STEP);
@@ -146,6 +150,7 @@ class Copy {
         rows = copied.rows;
         continue;
       }
+      this.#took(part, rows, Date.now() - started);
       part = copied.cursor;
       this.#keep(part);
       this.#report(part, null);
@@ -162,6 +167,15 @@ class Copy {
       if (error instanceof WindowTooLarge) return error;
       throw error;
     }
+  }
+
+  /** A window reads one side and writes the other in step; the one that is written to is the slower. */
+  #took({ tableId }: CopyCursor, rows: number, ms: Milliseconds): void {
+    this.#throttle.took({ side: 'target', what: `the copy of ${this.#nameOf(tableId)}`, ms, rows });
+  }
+
+  #nameOf(tableId: number): string {
+    return this.#tracked.source(tableId).table.name;
   }
 
   #nextRows(rows: number, tookMs: Milliseconds, copied: CopiedWindow): number {

@@ -14,6 +14,9 @@ const OPTIONS = 'ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin';
 /** A tenant id as bytes: 255 characters of UTF-8. */
 const TENANT = 'VARBINARY(1020)';
 
+/** Written while the throttle looks at replicas of this side. */
+const HEARTBEAT = `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, beaten_at TIMESTAMP(6) NOT NULL`;
+
 // prettier-ignore
 const SOURCE_TABLES: Readonly<Record<string, string>> = {
   version: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, schema_version INT UNSIGNED NOT NULL, change_version BIGINT UNSIGNED NOT NULL`,
@@ -46,11 +49,13 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
   drift: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, row_key VARBINARY(8192) NOT NULL, class VARCHAR(16) NOT NULL,
     columns_differing TEXT NULL, source_hash CHAR(64) NULL, target_hash CHAR(64) NULL, pass_id BIGINT UNSIGNED NULL, found_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     repaired_at TIMESTAMP(6) NULL, verified_at TIMESTAMP(6) NULL, recurred TINYINT NOT NULL DEFAULT 0, repaired_by VARCHAR(16) NULL, inputs TEXT NULL, KEY by_tenant (tenant, id)`,
+  heartbeat: HEARTBEAT,
   certificate: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), content TEXT NOT NULL, KEY by_tenant (tenant, id)`,
 };
 
 // prettier-ignore
 const TARGET_TABLES: Readonly<Record<string, string>> = {
+  heartbeat: HEARTBEAT,
   tenant_lock: `tenant ${TENANT} NOT NULL PRIMARY KEY, direction VARCHAR(8) NOT NULL, epoch BIGINT UNSIGNED NOT NULL`,
   mirror_turn: `tenant ${TENANT} NOT NULL PRIMARY KEY, mirrored_at TIMESTAMP(6) NOT NULL`,
   backfill_cursor: `tenant ${TENANT} NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, part SMALLINT UNSIGNED NOT NULL, round INT UNSIGNED NOT NULL, after_key VARBINARY(8192) NULL,

@@ -5,6 +5,8 @@
  * `src/domain/drift.ts` says what follows. The position of the pass is in the ledger, so a slice that dies
  * is taken up by the next one. A pass that drifted or repaired anything is not clean.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { DRIFT_POLICY } from '../domain/drift.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Limits } from '../domain/plan.ts';
@@ -27,6 +29,7 @@ import { assertShapes, explained, SIDES } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { judgeHot, judgeKeys, repairKeys, type Judged } from './verdict.ts';
+import { Throttle } from './throttle.ts';
 import { BY_VERDICT, noteTimeChange } from './time-windows.ts';
 import { isTimeChanged, partsOf, WindowQueue, type Window } from './window-queue.ts';
 
@@ -35,8 +38,10 @@ export interface ReconcileSlice {
   readonly limits: Limits;
   readonly missingAgain: Milliseconds;
   /** Called after every window; throws to stop. */
-  readonly progress: (pass: Pass) => void;
+  readonly progress: (pass: Pass, why: string | null) => void;
   readonly until: () => boolean;
+  /** Of the worker; without one the slice looks for itself. */
+  readonly throttle?: Throttle;
 }
 
 export interface SliceResult {
@@ -49,6 +54,7 @@ export interface SliceResult {
 }
 
 const INITIAL_ROWS = 2_000;
+const HELD_STEP: Milliseconds = 500;
 
 export async function reconcileSlice(
   pair: Pair,
@@ -58,22 +64,29 @@ export async function reconcileSlice(
   let pass = await openPass(pair, slice.tenant);
   const tables = tablesOf(tracked, slice.tenant);
   const windows = new WindowQueue(pair, tracked, slice);
+  const throttle = slice.throttle ?? new Throttle(pair);
   let stopped = false;
   let fresh = 0;
   try {
     while (!slice.until()) {
+      const why = await throttle.why(slice.limits, 'reconcile');
+      if (why !== null) {
+        slice.progress(pass, why);
+        await sleep(HELD_STEP);
+        continue;
+      }
       const table = tables[pass.position.table];
       if (table === undefined) {
         await verifyRepaired(pair, tracked, pass);
         return { pass: await finishPass(pair, pass), finished: true, stopped, fresh };
       }
-      const outcome = await reconcileWindow(pair, tracked, slice, { pass, table, windows }).catch(
+      const outcome = await reconcileWindow(pair, tracked, slice, { pass, table, windows, throttle }).catch(
         (error: unknown) => explained(pair, tracked, [table.id], error),
       );
       pass = outcome.pass;
       stopped ||= outcome.stopped;
       fresh += outcome.fresh;
-      slice.progress(pass);
+      slice.progress(pass, null);
     }
     return { pass, finished: false, stopped, fresh };
   } finally {
@@ -85,19 +98,22 @@ interface Turn {
   readonly pass: Pass;
   readonly table: TrackedTable;
   readonly windows: WindowQueue;
+  readonly throttle: Throttle;
 }
 
 async function reconcileWindow(
   pair: Pair,
   tracked: Tracked,
   slice: ReconcileSlice,
-  { pass, table, windows }: Turn,
+  { pass, table, windows, throttle }: Turn,
 ): Promise<{ pass: Pass; stopped: boolean; fresh: number }> {
   const { position } = pass;
   const rows = position.rows ?? Math.min(INITIAL_ROWS, slice.limits.reconcileRows);
   const window = await windows.next(table, position.from, rows);
   const { bounds, cut } = window;
-  const { source, target, took } = await window.digests;
+  const { source, target, took, tookOn } = await window.digests;
+  for (const side of SIDES)
+    throttle.took({ side, what: `the digest of ${table.table.name}`, ms: tookOn[side], rows: window.rows });
   await Promise.all(
     SIDES.map((side) => assertShapes(pair, tracked, { on: pair[side], side, ids: [table.id] })),
   );

@@ -20,6 +20,7 @@ export interface Digests {
   readonly target: WindowDigest;
   /** Of the slower side. */
   readonly took: Milliseconds;
+  readonly tookOn: Readonly<Record<'source' | 'target', Milliseconds>>;
 }
 
 export interface Window {
@@ -134,6 +135,7 @@ function digestBoth(
     source: ours.digest,
     target: theirs.digest,
     took: Math.max(ours.took, theirs.took),
+    tookOn: { source: ours.took, target: theirs.took },
   }));
   // Whoever asked for it hears of a failure; one that was cut ahead may never be asked for.
   digests.catch(() => {});

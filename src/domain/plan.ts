@@ -6,6 +6,8 @@ export interface Endpoint {
   /** Environment variable that holds `mysql://user:password@host:port`; never the address itself. */
   readonly urlEnv: string;
   readonly schema: string;
+  /** Variables with the addresses of replicas whose lag holds the copy back. */
+  readonly replicas?: readonly string[];
 }
 
 export type Tenancy =
@@ -67,7 +69,25 @@ export interface Limits {
   readonly threadsRunning: number;
   /** Rows a second of one tenant's backfill; 0: no limit. */
   readonly rowsPerSecond: number;
+  /** Missing in runs that started before there was one: then `THROTTLE`. */
+  readonly throttle?: ThrottleLimits;
 }
+
+/** Bounds on either server above which work pauses; 0: the signal is not watched. */
+export interface ThrottleLimits {
+  /** Changes that purge has not removed yet. Holds the copy and reconcile. */
+  readonly historyList: number;
+  /** Percent of the redo log in use. Holds the copy. */
+  readonly redoPercent: number;
+  /** Of the replicas that the plan names. Holds the copy. */
+  readonly replicaLag: Milliseconds;
+}
+
+export const THROTTLE: ThrottleLimits = {
+  historyList: 100_000,
+  redoPercent: 90,
+  replicaLag: 5_000,
+};
 
 export interface Gates {
   readonly shadowSamples: number;

@@ -1,0 +1,178 @@
+/**
+ * What a server says about its load: one row a signal. A reading is a number, absent (the server has no such
+ * thing, as Aurora has no redo log), or unreadable with the reason, which never
+ * counts as calm.
+ */
+import type { Limits, ThrottleLimits } from '../domain/plan.ts';
+import { THROTTLE } from '../domain/plan.ts';
+import type { Database, Session } from './database.ts';
+import { literal, list, qualified } from './sql.ts';
+
+/** Who is held back: the copy writes to the target, a reconcile only reads. */
+export type Use = 'copy' | 'reconcile';
+
+export interface Unreadable {
+  readonly unreadable: string;
+}
+export type Reading = number | null | Unreadable;
+
+/** One look at one side. */
+export interface SideStatus {
+  /** Monotonic; a new look has a new one. */
+  readonly look: number;
+  readonly status: ReadonlyMap<string, string> | Unreadable;
+  readonly historyList: Reading;
+  /** Of the replica that is furthest behind, in milliseconds. */
+  readonly replicaLag: Reading;
+}
+
+export interface Signal {
+  readonly name: string;
+  readonly holds: readonly Use[];
+  /** 0: not watched. */
+  readonly bound: (limits: Limits) => number;
+  /** Field of the plan that holds the bound. */
+  readonly field: string;
+  readonly read: (side: SideStatus) => Reading;
+  readonly says: (value: number, bound: number) => string;
+  /** Rising in three looks one after the other, over half the bound, is reason enough. */
+  readonly watchesRise: boolean;
+  /** Is it worth a word that a server has no such thing? */
+  readonly tellsAbsence: boolean;
+  readonly remedy: string;
+}
+
+const throttle = (limits: Limits): ThrottleLimits => limits.throttle ?? THROTTLE;
+const BOTH: readonly Use[] = ['copy', 'reconcile'];
+
+// prettier-ignore
+export const SIGNALS: readonly Signal[] = [
+  { name: 'Threads_running', holds: BOTH, field: 'limits.threadsRunning', watchesRise: false, tellsAbsence: true,
+    bound: ({ threadsRunning }) => threadsRunning, read: (side) => required(side, 'Threads_running'),
+    says: (value, bound) => `has ${value} threads running, more than ${bound}`,
+    remedy: 'let its user run SHOW GLOBAL STATUS' },
+  { name: 'history list length', holds: BOTH, field: 'limits.throttle.historyList', watchesRise: true, tellsAbsence: true,
+    bound: (limits) => throttle(limits).historyList, read: ({ historyList }) => historyList,
+    says: (value, bound) => value > bound
+      ? `has ${value} changes that purge has not removed, more than ${bound}: is a transaction open for long?`
+      : `has ${value} changes that purge has not removed, and they grow: is a transaction open for long?`,
+    remedy: 'GRANT PROCESS ON *.* TO its user' },
+  { name: 'redo log', holds: ['copy'], field: 'limits.throttle.redoPercent', watchesRise: false, tellsAbsence: true,
+    bound: (limits) => throttle(limits).redoPercent, read: redoPercent,
+    says: (value, bound) => `has filled ${value} % of its redo log, more than ${bound} %`,
+    remedy: 'let its user run SHOW GLOBAL STATUS' },
+  { name: 'replica lag', holds: ['copy'], field: 'limits.throttle.replicaLag', watchesRise: false, tellsAbsence: false,
+    bound: (limits) => throttle(limits).replicaLag, read: ({ replicaLag }) => replicaLag,
+    says: (value, bound) => `has a replica that is ${value} ms behind, more than ${bound} ms`,
+    remedy: 'GRANT SELECT on the control schema to the user of the replica, or take the replica out of the plan' },
+];
+
+export const isUnreadable = (reading: unknown): reading is Unreadable =>
+  typeof reading === 'object' && reading !== null && 'unreadable' in reading;
+
+const REDO = [
+  ['Innodb_redo_log_logical_size', 'Innodb_redo_log_capacity_resized'], // MySQL 8.0.30
+  ['Innodb_checkpoint_age', 'Innodb_checkpoint_max_age'], // MariaDB
+] as const;
+const STATUS = ['Threads_running', ...REDO.flat()];
+
+function required({ status }: SideStatus, name: string): Reading {
+  if (isUnreadable(status)) return status;
+  const value = status.get(name);
+  return value === undefined ? { unreadable: 'the server does not say it' } : Number(value);
+}
+
+function redoPercent({ status }: SideStatus): Reading {
+  if (isUnreadable(status)) return status;
+  const pair = REDO.find(([used, all]) => status.has(used) && Number(status.get(all)) > 0);
+  if (pair === undefined) return null;
+  return Math.round((100 * Number(status.get(pair[0]))) / Number(status.get(pair[1])));
+}
+
+/** A server, and the replicas of it that the plan names. */
+export interface Watched {
+  readonly db: Database;
+  readonly replicas: readonly Database[];
+  readonly control: string;
+}
+
+let looks = 0;
+
+/**
+ * Never fails: what can't be read says so. One session, two statements.
+ *
+ * @param beats writes a heartbeat: replicas are measured by it, and on a quiet server purge goes on only when
+ * somebody commits
+ */
+export async function lookAt(watched: Watched, beats: boolean): Promise<SideStatus> {
+  const seen = await watched.db
+    .session(async (session) => {
+      const found = await readAll(session, watched, beats);
+      // A grant is seen by new sessions only.
+      if (Object.values(found).some(isUnreadable)) session.destroy();
+      return found;
+    })
+    .catch((error: unknown) => ({
+      status: broken(error),
+      historyList: broken(error),
+      replicaLag: broken(error),
+    }));
+  looks += 1;
+  return { look: looks, ...seen };
+}
+
+const broken = (error: unknown): Unreadable => ({ unreadable: (error as Error).message });
+
+async function readAll(
+  session: Session,
+  { replicas, control }: Watched,
+  beats: boolean,
+): Promise<Omit<SideStatus, 'look'>> {
+  const table = qualified(control, 'heartbeat');
+  const lag = async (): Promise<Reading> => {
+    if (beats || replicas.length > 0) await beat(session, table);
+    return replicas.length === 0 ? null : readLag(session, replicas, table);
+  };
+  return {
+    status: await readStatus(session).catch(broken),
+    historyList: await readHistoryList(session).catch(broken),
+    replicaLag: await lag().catch(broken),
+  };
+}
+
+async function readStatus(session: Session): Promise<Map<string, string>> {
+  const rows = await session.rows(
+    `SHOW GLOBAL STATUS WHERE Variable_name IN (${list(STATUS.map((name) => literal(name)))})`,
+  );
+  return new Map(rows.map((row) => [row['Variable_name']!, row['Value']!]));
+}
+
+async function readHistoryList(session: Session): Promise<Reading> {
+  const [row] = await session.rows(
+    "SELECT `COUNT` AS n, STATUS AS state FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'",
+  );
+  if (row === undefined) return { unreadable: 'the server does not say it' };
+  // MySQL says enabled or disabled, MariaDB 1 or 0.
+  const isOff = row['state'] === 'disabled' || row['state'] === '0';
+  if (isOff) return { unreadable: "it is off: SET GLOBAL innodb_monitor_enable = 'trx_rseg_history_len'" };
+  return Number(row['n']);
+}
+
+const beat = (session: Session, table: string): Promise<unknown> =>
+  session.run(
+    `INSERT INTO ${table} VALUES (1, NOW(6)) ON DUPLICATE KEY UPDATE beaten_at = VALUES(beaten_at)`,
+  );
+
+/** Both instants are the writer's own, so no clock has to agree with another. */
+async function readLag(session: Session, replicas: readonly Database[], table: string): Promise<Reading> {
+  const lags = await Promise.all(
+    replicas.map(async (replica) => {
+      const [row] = await replica.rows(`SELECT UNIX_TIMESTAMP(beaten_at) AS at FROM ${table} WHERE id = 1`);
+      if (row === undefined)
+        throw new Error(`no heartbeat has reached the replica at ${replica.address} yet`);
+      const [now] = await session.rows('SELECT UNIX_TIMESTAMP(NOW(6)) AS now');
+      return Math.round((Number(now?.['now']) - Number(row['at'])) * 1_000);
+    }),
+  );
+  return Math.max(0, ...lags);
+}
