@@ -19,6 +19,7 @@ const limits = (watch: Partial<ThrottleLimits & { threadsRunning: number }> = {}
   return {
     windowTarget: 300,
     windowRows: 100,
+    reconcileRows: 100,
     windowBytes: 8_388_608,
     backfillParallel: 1,
     threadsRunning,
