@@ -90,6 +90,23 @@ it('backfill and reconcile share no row encoding', () => {
   expect(importsOf('src/db/images.ts').map(({ to }) => to)).not.toContain('./digest.ts');
 });
 
+it('the independent comparison reaches neither the encoding of the copy nor a digest', () => {
+  const reached = new Set<string>();
+  const visit = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    for (const { to, isType } of importsOf(file))
+      if (to.startsWith('.') && !isType) visit(relative(ROOT, resolve(ROOT, dirname(file), to)));
+  };
+  visit('src/db/compare.ts');
+  expect(reached).toContain('src/db/compare-looks.ts');
+  expect(
+    [...reached].filter((file) =>
+      /(images|load|digest|executor[\w-]*|executors|converge|verdict)\.ts$/.test(file),
+    ),
+  ).toEqual([]);
+});
+
 it('files stay short', () => {
   const long = CODE.flatMap(filesIn)
     .map((file) => [file, text(file).split('\n').length] as const)

@@ -45,6 +45,7 @@ export const GLOBAL_OPTIONS: readonly OptionRow[] = [
 /** Groups of two words, as the list of commands shows them. */
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   plan: 'Check, print the schema of, or apply the plan: plan check, plan schema, plan apply.',
+  drift: 'Look at drift: drift list, drift show.',
   history: 'Keep what happened: history export.',
 };
 
@@ -186,6 +187,34 @@ export const COMMANDS: readonly CommandRow[] = [
     does: 'What blocks a tenant: its gates with the numbers that they see now, open drift row by row (keys and hashes, never values), the last entries of the audit, and the exact next command.',
     examples: ['why acme', 'why acme --json'],
     load: () => import('./why.ts'),
+  },
+  {
+    name: 'drift list', group: LOOK, args: ['[tenant]'],
+    options: [{ flags: '--all', does: 'What was repaired too.' }],
+    summary: 'Rows that a verdict proved to differ; of one tenant or of all.',
+    does: 'Rows that a verdict proved to differ, the latest first: keys and hashes, never values. Open ones; with --all those that were repaired too.',
+    examples: ['drift list', 'drift list acme --all', "drift list acme --json | jq '.drift[].key'"],
+    load: () => import('./drift-list.ts'),
+  },
+  {
+    name: 'drift show', group: LOOK, args: ['<drift>'],
+    options: [{ flags: '--show-values', does: 'Read both rows now and print their values, here only.' }],
+    summary: 'One drift: key, columns, hashes, what the verdict stood on, what was done.',
+    does: 'One drift, by its number or as TENANT#NUMBER: key, class, columns and hashes, what the verdict stood on, what was done since, and the exact next command. Values are read only with --show-values, and printed here only.',
+    examples: ['drift show 12', "drift show 'acme#12' --show-values"],
+    load: () => import('./drift-show.ts'),
+  },
+  {
+    name: 'verify', group: LOOK, args: ['<tenant>'],
+    options: [
+      { flags: '--full', does: 'Read every row on both sides now and compare the values.' },
+      { flags: '--keys <n>', does: 'With --full: differing rows that are named; default 20.', parse: count(0) },
+    ],
+    summary: 'The evidence of the latest passes; with --full every row again.',
+    does: 'The evidence of the latest reconcile passes: windows, rows, digests, by which executor. With --full: every row of every table is read on both sides now and compared by value, by code that trusts neither the copy nor the digests. Reads only (SELECT is all it needs) and takes no lock; what is on its way is looked at again. Exit 5 when the sides differ.',
+    examples: ['verify acme', 'verify acme --full', "verify acme --full --json | jq '.result'"],
+    lasts: true,
+    load: () => import('./verify.ts'),
   },
   {
     name: 'flags', group: LOOK, args: ['[tenant]'], options: [],

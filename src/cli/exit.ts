@@ -12,6 +12,7 @@ export const EXITS = {
   drift:       { code: 5, means: 'drift or a difference was found' },
   'timed-out': { code: 6, means: 'timed out while waiting' },
   unreachable: { code: 7, means: 'Temporal or a database cannot be reached' },
+  interrupted: { code: 130, means: 'ended by Ctrl-C before it was done' },
 } as const satisfies Record<string, { readonly code: number; readonly means: string }>;
 
 export type ExitKind = keyof typeof EXITS;
