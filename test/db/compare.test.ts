@@ -17,6 +17,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 500,
   windowBytes: 8_388_608,
+  reconcileRows: 500,
   backfillParallel: 1,
   threadsRunning: 500,
   rowsPerSecond: 0,
