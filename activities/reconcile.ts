@@ -50,6 +50,7 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         tenant,
         limits,
         missingAgain,
+        settle: deps.plan.durations.settle,
         progress: ({ counts, position }, why) =>
           beat({ ...counts, table: position.table + 1, ...(why === null ? {} : { throttled: why }) }),
         until: () => Date.now() > ends,

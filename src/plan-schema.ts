@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 
+import { CAPTURES } from './domain/capture.ts';
 import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
 import { THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
 
@@ -126,6 +127,7 @@ const DURATIONS = {
   shadow: duration('3d', 0), soak: duration('7d', 0), reconcileEvery: duration('15m'), reconcileRun: duration('1d'),
   gateEvery: duration('1d'), dirtyAfter: duration('1s'), mirrorBudget: duration('50ms', 0), drill: duration('10s', 0),
   certificate: duration('14d'), missingAgain: duration('1d', 0), lease: duration('5s', 100),
+  settle: duration('5s', 50),
 } satisfies Record<keyof Durations, unknown>;
 
 // prettier-ignore
@@ -147,6 +149,12 @@ export const planSchema = z
         { schema: identifier('schema').default('switchback') },
         '{ schema: switchback }',
       ).prefault({}),
+      capture: z
+        .enum(CAPTURES, { error: 'is no mode of capture; write triggers or application' })
+        .default('triggers')
+        .describe(
+          'Who brings writes to the target? Triggers, or the application, which writes both sides itself',
+        ),
       temporal: block(
         {
           namespace: text('write the namespace')

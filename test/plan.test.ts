@@ -37,6 +37,7 @@ describe('a plan', () => {
       target: { urlEnv: 'SWITCHBACK_TARGET', schema: 'portal', replicas: [] },
       redis: null,
       control: { schema: 'switchback' },
+      capture: 'triggers',
       temporal: { namespace: 'default' },
       tables: [{ name: 'messages', tenancy: { kind: 'column', column: 'tenant_id' }, time: null }],
       waves: [{ name: 'first', tenants: ['acme'], approval: true }],
@@ -52,6 +53,7 @@ describe('a plan', () => {
         certificate: 1_209_600_000,
         missingAgain: 86_400_000,
         lease: 5_000,
+        settle: 5_000,
       },
       limits: {
         windowTarget: 300,

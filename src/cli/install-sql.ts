@@ -25,7 +25,10 @@ export async function installSql(plan: Plan, pair: Pair, withTarget: boolean): P
     ...tables.map((statement): Statement => ({ side: 'target', statement })),
     ...sourceControlSql(pair.control).map((statement): Statement => ({ side: 'source', statement })),
     ...targetControlSql(pair.control).map((statement): Statement => ({ side: 'target', statement })),
-    ...(await triggerSql(plan, pair)).map((statement): Statement => ({ side: 'source', statement })),
+    ...(plan.capture === 'triggers' ? await triggerSql(plan, pair) : []).map((statement): Statement => ({
+      side: 'source',
+      statement,
+    })),
   ];
 }
 

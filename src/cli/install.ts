@@ -1,10 +1,12 @@
 /**
- * Installs the control schemas, the target's missing tables and the capture triggers. Looks before it
+ * Installs the control schemas, the target's missing tables and, in that mode, the capture triggers. Looks before it
  * touches: with a problem in the way nothing is changed. Safe to repeat.
  */
+import type { Capture } from '../domain/capture.ts';
 import type { Problem } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
-import { installCapture, registerTables } from '../db/capture.ts';
+import { registerTables } from '../db/capture.ts';
+import { installMode } from '../db/capture-install.ts';
 import { installControl } from '../db/control.ts';
 import { preflight } from '../db/preflight.ts';
 import { appendAudit } from '../db/stages.ts';
@@ -31,7 +33,7 @@ export const run: Handler = async (context, input) => {
   const created = withTarget ? await createTargetSchema(plan, pair) : null;
   await installControl(pair.source, pair.target, pair.control);
   await registerTables(pair, plan.tables);
-  await installCapture(pair, report);
+  await installMode(pair, plan.capture, report);
   // An entry without a tenant: it concerns them all.
   await appendAudit(pair.source, pair.control, {
     tenant: '',
@@ -47,6 +49,7 @@ export const run: Handler = async (context, input) => {
     data: {
       plan: plan.name,
       control: pair.control,
+      capture: plan.capture,
       tables: plan.tables.map(({ name }) => name),
       created: tables,
     },
@@ -59,10 +62,17 @@ export const run: Handler = async (context, input) => {
           ]
         : []),
       `Control schema ${pair.control} stands on both sides.`,
-      `Capture stands on ${plan.tables.length} tables of ${plan.source.schema}: every write is journaled in its own transaction.`,
+      STANDS[plan.capture](plan),
     ],
     next: [context.line('worker'), context.change('start', firstTenant(plan))],
   };
+};
+
+const STANDS: Readonly<Record<Capture, (plan: Plan) => string>> = {
+  triggers: ({ tables, source }) =>
+    `Capture stands on ${tables.length} tables of ${source.schema}: every write is journaled in its own transaction.`,
+  application: ({ tables, source }) =>
+    `${tables.length} tables of ${source.schema} are tracked, without a trigger: the application writes both sides itself.`,
 };
 
 const inTheWay = (plan: Plan, problems: readonly Problem[]): CliFailure => {

@@ -1,8 +1,8 @@
 /** Mirrors drifted rows from the source again, under the lock, and looks whether they are equal now. */
+import { modeOf } from '../db/capture-mode.ts';
 import { markRepaired, readDrift, type DriftRow } from '../db/ledger.ts';
 import { appendAudit } from '../db/stages.ts';
 import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
-import { judgeKeys, repairKeys } from '../db/verdict.ts';
 import type { Handler } from './commands.ts';
 import { CliFailure } from './exit.ts';
 import { keyText } from './keys-text.ts';
@@ -100,9 +100,10 @@ async function repairBatch(
   const { tableId } = batch[0]!;
   const { table } = tracked.source(tableId);
   const keys = [...new Set(batch.map((row) => row.key))];
-  await repairKeys(pair, tracked, tenant, tableId, keys);
+  const mode = modeOf(tracked);
+  await mode.repair(pair, tracked, { tenants: [tenant], tableId, keys });
   const judged = new Map(
-    (await judgeKeys(pair, tracked, tenant, tableId, keys)).map((one) => [one.key, one.verdict.kind]),
+    (await mode.compare(pair, tracked, { tenant, tableId, keys })).map((one) => [one.key, one.verdict.kind]),
   );
   const equal = (row: DriftRow): boolean => judged.get(row.key) !== 'drift';
   await markRepaired(

@@ -18,6 +18,7 @@ import {
 } from './copy-cursor.ts';
 import { copyWindow, tenantIndex, WindowTooLarge, type CopiedWindow } from './copy-window.ts';
 import { explained } from './shapes.ts';
+import { heldLimits } from './held.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { Throttle } from './throttle.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -80,7 +81,7 @@ class Copy {
   constructor(pair: Pair, tracked: Tracked, slice: CopySlice) {
     this.#pair = pair;
     this.#tracked = tracked;
-    this.#slice = slice;
+    this.#slice = { ...slice, limits: heldLimits(tracked.capture, slice.limits) };
     this.#throttle = slice.throttle ?? new Throttle(pair);
   }
 

@@ -69,10 +69,15 @@ export interface Lost {
   readonly why: string;
 }
 
-/** A rebuild that kept the rows is written down, so that a later TRUNCATE is told from it. */
+/**
+ * Where the application mirrors nothing stands, and nothing is lost.
+ *
+ * A rebuild that kept the rows is written down, so that a later TRUNCATE is told from it.
+ */
 export async function lostCapture(pair: Pair): Promise<Lost[]> {
   const installed = await pair.source.rows(
-    `SELECT name, created, source_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL`,
+    `SELECT name, created, source_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL
+     AND (SELECT capture FROM ${qualified(pair.control, 'version')} WHERE id = 1) = 'triggers'`,
   );
   if (installed.length === 0) return [];
   const names = installed.map((row) => row['name']!);

@@ -19,7 +19,8 @@ const HEARTBEAT = `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, beaten_at TIMESTAMP
 
 // prettier-ignore
 const SOURCE_TABLES: Readonly<Record<string, string>> = {
-  version: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, schema_version INT UNSIGNED NOT NULL, change_version BIGINT UNSIGNED NOT NULL`,
+  version: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, schema_version INT UNSIGNED NOT NULL, change_version BIGINT UNSIGNED NOT NULL,
+    capture VARCHAR(16) NOT NULL DEFAULT 'triggers'`,
   tracked_table: `id SMALLINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, name VARCHAR(64) NOT NULL, tenancy TEXT NOT NULL, time_column VARCHAR(64) NULL,
     created MEDIUMTEXT NULL, installed_at TIMESTAMP(6) NULL, time_changed VARCHAR(255) NULL,
     source_shape MEDIUMTEXT NULL, target_shape MEDIUMTEXT NULL, shaped_at TIMESTAMP(6) NULL, altered TEXT NULL, UNIQUE KEY by_name (name)`,
@@ -40,7 +41,7 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
     first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, PRIMARY KEY (tenant, read_name, node)`,
   pass: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, started_at TIMESTAMP(6) NOT NULL, ended_at TIMESTAMP(6) NULL, position TEXT NULL,
     windows BIGINT UNSIGNED NOT NULL DEFAULT 0, row_count BIGINT UNSIGNED NOT NULL DEFAULT 0, suspects BIGINT UNSIGNED NOT NULL DEFAULT 0, in_flight BIGINT UNSIGNED NOT NULL DEFAULT 0,
-    repaired BIGINT UNSIGNED NOT NULL DEFAULT 0, drifted BIGINT UNSIGNED NOT NULL DEFAULT 0, clean TINYINT NULL, KEY by_tenant (tenant, id)`,
+    hot BIGINT UNSIGNED NOT NULL DEFAULT 0, repaired BIGINT UNSIGNED NOT NULL DEFAULT 0, drifted BIGINT UNSIGNED NOT NULL DEFAULT 0, clean TINYINT NULL, KEY by_tenant (tenant, id)`,
   pass_window: `pass_id BIGINT UNSIGNED NOT NULL, seq INT UNSIGNED NOT NULL, table_id SMALLINT UNSIGNED NOT NULL, bounds VARCHAR(2000) NOT NULL, source_rows BIGINT UNSIGNED NOT NULL,
     target_rows BIGINT UNSIGNED NOT NULL, source_digest CHAR(32) NOT NULL, target_digest CHAR(32) NOT NULL, executor VARCHAR(16) NOT NULL, at TIMESTAMP(6) NOT NULL,
     started_at TIMESTAMP(6) NULL, PRIMARY KEY (pass_id, seq)`,
@@ -72,7 +73,7 @@ const creates = (schema: string, tables: Readonly<Record<string, string>>): stri
 
 export const sourceControlSql = (schema: string): string[] => [
   ...creates(schema, SOURCE_TABLES),
-  `INSERT IGNORE INTO ${qualified(schema, 'version')} VALUES (1, ${CONTROL_VERSION}, 0)`,
+  `INSERT IGNORE INTO ${qualified(schema, 'version')} (id, schema_version, change_version) VALUES (1, ${CONTROL_VERSION}, 0)`,
 ];
 
 export const targetControlSql = (schema: string): string[] => creates(schema, TARGET_TABLES);

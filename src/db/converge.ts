@@ -55,7 +55,7 @@ export interface Converged {
   readonly covered: boolean;
 }
 
-interface Image {
+export interface Image {
   readonly key: string;
   readonly tenant: string | null;
   readonly values: RawRow;
@@ -79,9 +79,9 @@ type Step =
   | { readonly kind: 'done'; readonly view: SourceView };
 
 /** What the images of a batch may weigh: they are held in memory until they are written. */
-const IMAGE_BYTES_MAX = 16 * 1024 * 1024;
+export const IMAGE_BYTES_MAX = 16 * 1024 * 1024;
 
-class ImagesTooLarge extends Error {
+export class ImagesTooLarge extends Error {
   readonly fit: number;
 
   constructor(fit: number) {
@@ -231,7 +231,7 @@ export function journalOfKeys(control: string, tableId: number, keys: readonly s
 
 export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;
 
-async function readImages(
+export async function readImages(
   source: Session,
   tracked: TrackedTable,
   keys: ReadonlySet<string>,

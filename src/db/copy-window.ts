@@ -2,12 +2,15 @@
  * One window of the copy. It holds the tenant's lock shared, so disjoint windows run beside each other while
  * mirror and verdict wait; it reads the source with a plain read, replaces the tenant's rows of that key range
  * on the target, and commits them with its cursor. Nothing can be resurrected: a delete that commits after the
- * read has a journal row, and that is applied later.
+ * read has a journal row, and that is applied later. Where the application mirrors there is no journal: there the
+ * range is held still on the source until the target has committed (`held.ts`).
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
-import { converge } from './converge.ts';
+import { modeOf } from './capture-mode.ts';
+import { storedColumns } from './catalog.ts';
 import { moveCursor, type CopyCursor, type CopyRun } from './copy-cursor.ts';
 import type { RawRow, Session } from './database.ts';
+import { HOLDS } from './held.ts';
 import { uniqueHolders } from './holders.ts';
 import { selectImage } from './images.ts';
 import { afterKey, keySql, upToKey } from './keys.ts';
@@ -113,22 +116,24 @@ export async function copyWindow(
   const cut = await windowEnd(pair, table, run.tenant, part, bounds.rows);
   const range = { after: part.afterKey, end: cut ?? part.endKey };
   const method = await loadMethod(pair.target, pair.control);
+  const hold = HOLDS[tracked.capture];
+  const locks = {
+    lockTarget: (target: Session) => shareTenant(target, pair.control, run.tenant),
+    lockSource: (source: Session) => source.rows(lockSql(table, run.tenant, range)),
+  };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const measured = { rows: 0, bytes: 0 };
     try {
-      return await pair.target.transaction(async (target) => {
-        await shareTenant(target, pair.control, run.tenant);
+      return await hold(pair, locks, async (source, target) => {
+        const measured = { rows: 0, bytes: 0 };
         await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
         const ids = [part.tableId];
-        await pair.source.session(async (source) => {
-          await loadRows(
-            target,
-            tracked.target(part.tableId).table,
-            bounded(source.stream(windowSql(table, run.tenant, range)), bounds.bytes, measured),
-            method,
-          );
-          await assertShapes(pair, tracked, { on: source, side: 'source', ids });
-        });
+        await loadRows(
+          target,
+          tracked.target(part.tableId).table,
+          bounded(source.stream(windowSql(table, run.tenant, range)), bounds.bytes, measured),
+          method,
+        );
+        await assertShapes(pair, tracked, { on: source, side: 'source', ids });
         // After the first touch: from here to the commit no ALTER gets past our metadata lock.
         await assertShapes(pair, tracked, { on: target, side: 'target', ids });
         const cursor = {
@@ -154,6 +159,22 @@ function windowSql(tracked: TrackedTable, tenant: string, range: Range): string 
   const { table } = tracked;
   return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(tenantIndex(tracked) ?? 'PRIMARY')})
      ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, 't', tenant, range)}`;
+}
+
+/**
+ * The rows of the range and the gaps between them, without those of their parents. Something that the index does
+ * not hold is read of each: a locking read that an index answers alone leaves the row itself unlocked, and an
+ * UPDATE of its other columns passes.
+ */
+function lockSql(tracked: TrackedTable, tenant: string, range: Range): string {
+  const { table, chain } = tracked;
+  const name = tenantIndex(tracked) ?? 'PRIMARY';
+  const held = new Set(table.indexes.find((index) => index.name === name)?.columns);
+  for (const { name: key } of table.primary) held.add(key);
+  const beside = storedColumns(table).find((column) => !held.has(column.name));
+  const owned = chain.length === 0 ? [ownedBy(tracked, 't', tenant)] : [];
+  return `SELECT COUNT(*)${beside === undefined ? '' : `, SUM(LENGTH(t.${ident(beside.name)}))`} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(name)})
+     WHERE ${[...owned, ...inside(tracked, 't', range)].join(' AND ') || 'TRUE'} LOCK IN SHARE MODE`;
 }
 
 /** Passes rows on and counts them, until they weigh too much. */
@@ -200,9 +221,9 @@ async function freeUniqueValues(
   );
   const keys = new Set(rows.map((row) => row['row_key']!));
   const holders = await uniqueHolders(pair, tracked.target(tableId), keys);
-  await converge(pair, tracked, {
+  await modeOf(tracked).repair(pair, tracked, {
     tenants: [...new Set([tenant, ...holders.map((holder) => holder.tenant)])],
-    journal: null,
-    keys: new Map([[tableId, new Set(holders.map((holder) => holder.key))]]),
+    tableId,
+    keys: [...new Set(holders.map((holder) => holder.key))],
   });
 }

@@ -285,7 +285,7 @@ export class Database {
   }
 }
 
-async function inTransaction<T>(
+export async function inTransaction<T>(
   session: Session,
   begin: readonly string[],
   use: (session: Session) => Promise<T>,

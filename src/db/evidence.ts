@@ -61,6 +61,7 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     },
     certificateAt: ms(certificate?.['at']),
     captureLost: lost,
+    capture: tracked.capture,
     sharedPhase: (shared?.['phase'] as Phase | undefined) ?? null,
   };
 }

@@ -1,12 +1,12 @@
 /** Evidence of reconcile, in the source's control schema: passes, windows, drift. Keys and hashes, never values. */
 import type { Milliseconds } from '../domain/duration.ts';
+import { modeOf } from './capture-mode.ts';
 import type { WindowDigest } from './digest.ts';
 import type { ExecutorName } from './executor.ts';
 import { keyLiteral } from './converge.ts';
 import { list, literal, qualified, tenantLiteral } from './sql.ts';
-import type { FoundDrift } from './reconcile.ts';
 import type { Pair, Tracked } from './tracked.ts';
-import { judgeKeys } from './verdict.ts';
+import type { FoundDrift } from './verdict.ts';
 import type { Bounds } from './windows.ts';
 
 export interface PassCounts {
@@ -14,6 +14,8 @@ export interface PassCounts {
   readonly rows: number;
   readonly suspects: number;
   readonly inFlight: number;
+  /** Never stood still: not verified. */
+  readonly hot: number;
   readonly repaired: number;
   readonly drifted: number;
 }
@@ -41,7 +43,7 @@ const START: PassPosition = { table: 0, from: null, rows: null, seq: 0 };
 /** The pass that is under way, or a new one. */
 export async function openPass(pair: Pair, tenant: string): Promise<Pass> {
   const table = qualified(pair.control, 'pass');
-  const select = `SELECT id, started_at, position, windows, row_count, suspects, in_flight, repaired, drifted FROM ${table}
+  const select = `SELECT id, started_at, position, windows, row_count, suspects, in_flight, hot, repaired, drifted FROM ${table}
                   WHERE tenant = ${tenantLiteral(tenant)} AND ended_at IS NULL ORDER BY id DESC LIMIT 1`;
   let [row] = await pair.source.rows(select);
   if (row === undefined) {
@@ -60,6 +62,7 @@ export async function openPass(pair: Pair, tenant: string): Promise<Pass> {
       rows: Number(row!['row_count']),
       suspects: Number(row!['suspects']),
       inFlight: Number(row!['in_flight']),
+      hot: Number(row!['hot']),
       repaired: Number(row!['repaired']),
       drifted: Number(row!['drifted']),
     },
@@ -82,7 +85,7 @@ export async function savePosition(pair: Pair, pass: Pass): Promise<void> {
 }
 
 export async function finishPass(pair: Pair, pass: Pass): Promise<Pass> {
-  const clean = pass.counts.drifted === 0 && pass.counts.repaired === 0;
+  const clean = pass.counts.drifted === 0 && pass.counts.repaired === 0 && pass.counts.hot === 0;
   await pair.source.run(
     `UPDATE ${qualified(pair.control, 'pass')} SET ${counters(pass)}, ended_at = NOW(6), clean = ${clean ? 1 : 0} WHERE id = ${pass.id}`,
   );
@@ -90,7 +93,7 @@ export async function finishPass(pair: Pair, pass: Pass): Promise<Pass> {
 }
 
 const counters = ({ counts }: Pass): string =>
-  `windows = ${counts.windows}, row_count = ${counts.rows}, suspects = ${counts.suspects}, in_flight = ${counts.inFlight}, repaired = ${counts.repaired}, drifted = ${counts.drifted}`;
+  `windows = ${counts.windows}, row_count = ${counts.rows}, suspects = ${counts.suspects}, in_flight = ${counts.inFlight}, hot = ${counts.hot}, repaired = ${counts.repaired}, drifted = ${counts.drifted}`;
 
 export interface WindowEvidence {
   readonly tableId: number;
@@ -231,7 +234,11 @@ export async function verifyRepaired(pair: Pair, tracked: Tracked, pass: Pass): 
     [pass.startedAt],
   );
   for (const row of rows) {
-    const [judged] = await judgeKeys(pair, tracked, pass.tenant, Number(row['table_id']), [row['row_key']!]);
+    const [judged] = await modeOf(tracked).compare(pair, tracked, {
+      tenant: pass.tenant,
+      tableId: Number(row['table_id']),
+      keys: [row['row_key']!],
+    });
     if (judged?.verdict.kind !== 'equal') continue;
     await pair.source.run(
       `UPDATE ${qualified(pair.control, 'drift')} SET verified_at = NOW(6) WHERE id = ${row['id']!}`,

@@ -4,8 +4,10 @@
  *
  * One row per check; a check that cannot be carried out is itself a problem: preflight fails closed.
  */
+import type { Capture } from '../domain/capture.ts';
 import type { Problem } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
+import * as modes from './preflight/mode-checks.ts';
 import * as servers from './preflight/server-checks.ts';
 import { takeSurvey, type Sides, type Survey } from './preflight/survey.ts';
 import * as tables from './preflight/table-checks.ts';
@@ -23,6 +25,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
   schemas: servers.schemasExist,
   'binary log': servers.binaryLog,
   grants: servers.grants,
+  'mode of capture': modes.installedMode,
+  'row locks': modes.rowLocks,
   packets: servers.packets,
   'case of names': servers.nameCase,
   tables: tables.tablesExist,
@@ -37,11 +41,19 @@ const CHECKS: Readonly<Record<string, Check>> = {
   'triggers and events of the target': nothingWrites,
 };
 
+/** Checks of one mode of capture only. */
+const ONLY_IN: Readonly<Record<string, Capture>> = {
+  'binary log': 'triggers',
+  cascades: 'triggers',
+  'row locks': 'application',
+};
+
 /** @returns everything that is in the way; nothing: the plan can be installed and started */
 export async function preflight(plan: Plan, sides: Sides): Promise<Problem[]> {
   const { survey, unread } = await takeSurvey(plan, sides);
   const found = await Promise.all(
     Object.entries(CHECKS).map(async ([name, check]): Promise<readonly Problem[]> => {
+      if ((ONLY_IN[name] ?? plan.capture) !== plan.capture) return [];
       try {
         return await check(survey);
       } catch (error) {

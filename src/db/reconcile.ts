@@ -8,10 +8,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { DRIFT_POLICY } from '../domain/drift.ts';
-import type { Milliseconds } from '../domain/duration.ts';
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import type { Limits } from '../domain/plan.ts';
 import { nextWindowRows } from '../domain/window.ts';
 import { tablesOf } from './backfill.ts';
+import { modeOf } from './capture-mode.ts';
 import type { Database } from './database.ts';
 import type { WindowDigest } from './digest.ts';
 import { keySql } from './keys.ts';
@@ -28,7 +29,6 @@ import {
 import { assertShapes, explained, SIDES } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
-import { judgeHot, judgeKeys, repairKeys, type Judged } from './verdict.ts';
 import { Throttle } from './throttle.ts';
 import { BY_VERDICT, noteTimeChange } from './time-windows.ts';
 import { isTimeChanged, partsOf, WindowQueue, type Window } from './window-queue.ts';
@@ -37,6 +37,8 @@ export interface ReconcileSlice {
   readonly tenant: string;
   readonly limits: Limits;
   readonly missingAgain: Milliseconds;
+  /** Capture `application`: how long both sides must have stood still before a difference is drift. */
+  readonly settle?: Milliseconds;
   /** Called after every window; throws to stop. */
   readonly progress: (pass: Pass, why: string | null) => void;
   readonly until: () => boolean;
@@ -143,7 +145,15 @@ async function reconcileWindow(
 
 const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
-const ZERO: PassCounts = { windows: 0, rows: 0, suspects: 0, inFlight: 0, repaired: 0, drifted: 0 };
+const ZERO: PassCounts = {
+  windows: 0,
+  rows: 0,
+  suspects: 0,
+  inFlight: 0,
+  hot: 0,
+  repaired: 0,
+  drifted: 0,
+};
 interface Found {
   readonly counts: PassCounts;
   readonly stopped: boolean;
@@ -158,12 +168,14 @@ function addCounts(a: PassCounts, b: PassCounts): PassCounts {
     rows: a.rows + b.rows,
     suspects: a.suspects + b.suspects,
     inFlight: a.inFlight + b.inFlight,
+    hot: a.hot + b.hot,
     repaired: a.repaired + b.repaired,
     drifted: a.drifted + b.drifted,
   };
 }
 
-const JUDGED_AT_ONCE = 100;
+/** As the plan's default. */
+const SETTLE: Milliseconds = 5 * SECOND;
 const DRIFT_POLICIES = Object.entries(DRIFT_POLICY);
 
 interface SuspectWindow {
@@ -214,18 +226,20 @@ async function judgeWindow(
   const suspects = [...new Set([...source.keys(), ...target.keys()])].filter(
     (key) => source.get(key) !== target.get(key),
   );
+  const mode = modeOf(tracked);
+  const { tenant } = slice;
   let counts = { ...ZERO, suspects: suspects.length };
   let stopped = false;
   let fresh = 0;
-  for (let at = 0; at < suspects.length; at += JUDGED_AT_ONCE) {
-    const judged = await judgeBatch(
-      pair,
-      tracked,
-      slice.tenant,
-      table.id,
-      suspects.slice(at, at + JUDGED_AT_ONCE),
-    );
-    counts = { ...counts, inFlight: counts.inFlight + judged.inFlight };
+  for (let at = 0; at < suspects.length; at += mode.judgedAtOnce) {
+    const judged = await mode.judge(pair, tracked, {
+      tenant,
+      tableId: table.id,
+      keys: suspects.slice(at, at + mode.judgedAtOnce),
+      settle: slice.settle ?? SETTLE,
+      beat: () => slice.progress(pass, 'a verdict settles'),
+    });
+    counts = addCounts(counts, { ...ZERO, inFlight: judged.inFlight, hot: judged.hot });
     for (const [kind, policy] of DRIFT_POLICIES) {
       const drifts = judged.drifts.filter((one) => one.class === kind);
       if (drifts.length === 0) continue;
@@ -237,7 +251,8 @@ async function judgeWindow(
         again: slice.missingAgain,
       });
       const keys = drifts.map((one) => one.judged.key);
-      if (policy.repair) await repairKeys(pair, tracked, slice.tenant, table.id, keys);
+      const repair = { tenants: [tenant], tableId: table.id, keys };
+      if (policy.repair) await mode.repairMissing(pair, tracked, repair);
       counts = {
         ...counts,
         repaired: counts.repaired + (policy.repair ? drifts.length : 0),
@@ -248,38 +263,4 @@ async function judgeWindow(
     }
   }
   return { counts, stopped, fresh };
-}
-
-export interface FoundDrift {
-  readonly class: 'missing' | 'different' | 'extra';
-  readonly judged: Judged;
-  /** At which look it was proven; the earlier ones found the key in flight. */
-  readonly look: number;
-}
-
-const LOOKS = 3;
-
-/** In flight is looked at again; a key that stays in flight is mirrored and compared as it is written. */
-async function judgeBatch(
-  pair: Pair,
-  tracked: Tracked,
-  tenant: string,
-  tableId: number,
-  keys: readonly string[],
-): Promise<{ drifts: FoundDrift[]; inFlight: number }> {
-  const drifts: FoundDrift[] = [];
-  let open = keys;
-  let inFlight = 0;
-  for (let look = 1; look <= LOOKS && open.length > 0; look += 1) {
-    const judged =
-      look < LOOKS
-        ? await judgeKeys(pair, tracked, tenant, tableId, open)
-        : await judgeHot(pair, tracked, tenant, tableId, open);
-    for (const one of judged) {
-      if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one, look });
-    }
-    open = judged.filter((one) => one.verdict.kind === 'in-flight').map((one) => one.key);
-    if (look === 1) inFlight = open.length;
-  }
-  return { drifts, inFlight };
 }

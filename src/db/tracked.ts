@@ -1,4 +1,5 @@
 /** The tracked tables of a migration with their numbers: what every applier and checker works from. */
+import { isCapture, type Capture } from '../domain/capture.ts';
 import { SchemaMismatchError } from '../domain/errors.ts';
 import type { Tenancy } from '../domain/plan.ts';
 import { readTables } from './catalog.ts';
@@ -27,9 +28,17 @@ export class Tracked {
   readonly #source: ReadonlyMap<number, TrackedTable>;
   readonly #target: ReadonlyMap<number, TrackedTable>;
   readonly #shapes: ReadonlyMap<number, Shapes>;
+  /** As it was installed: what the plan says later changes nothing until it is installed again. */
+  readonly capture: Capture;
 
-  constructor(tables: readonly TrackedTable[], targetSchema: string, shapes: ReadonlyMap<number, Shapes>) {
+  constructor(
+    tables: readonly TrackedTable[],
+    targetSchema: string,
+    shapes: ReadonlyMap<number, Shapes>,
+    capture: Capture = 'triggers',
+  ) {
     this.#shapes = shapes;
+    this.capture = capture;
     this.#source = new Map(tables.map((tracked) => [tracked.id, tracked]));
     this.#target = new Map(tables.map((tracked) => [tracked.id, onTarget(tracked, targetSchema)]));
   }
@@ -81,7 +90,8 @@ export async function trackedSince({ source, control }: Pair): Promise<string> {
  */
 export async function loadTracked(pair: Pair): Promise<Tracked> {
   const rows = await pair.source.rows(
-    `SELECT id, name, tenancy, time_column, source_shape, target_shape FROM ${qualified(pair.control, 'tracked_table')} ORDER BY id`,
+    `SELECT id, name, tenancy, time_column, source_shape, target_shape, (SELECT capture FROM ${qualified(pair.control, 'version')} WHERE id = 1) AS capture
+     FROM ${qualified(pair.control, 'tracked_table')} ORDER BY id`,
   );
   const names = rows.map((row) => row['name']!);
   const tables = await readTables(pair.source, pair.sourceSchema, names);
@@ -104,5 +114,11 @@ export async function loadTracked(pair: Pair): Promise<Tracked> {
         { source: row['source_shape'] ?? null, target: row['target_shape'] ?? null },
       ]),
     ),
+    captureOf(rows[0]?.['capture'] ?? 'triggers'),
   );
+}
+
+export function captureOf(word: string): Capture {
+  if (isCapture(word)) return word;
+  throw new SchemaMismatchError(`unknown capture ${word}; is this process older than the control schema?`);
 }

@@ -7,7 +7,8 @@
  * rows are equal; a later write has its journal row. Otherwise the two sides differ, now.
  */
 import { TransientDatabaseError } from '../domain/errors.ts';
-import { judgeSuspect, type Verdict } from '../domain/drift.ts';
+import { judgeSuspect, type DriftClass, type Verdict } from '../domain/drift.ts';
+import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import { storedColumns } from './catalog.ts';
 import { converge, journalOfKeys } from './converge.ts';
@@ -87,7 +88,7 @@ export async function judgeKeys(
   throw new TransientDatabaseError(`target: the locks of ${tenants.length} tenants did not settle`);
 }
 
-interface Comparison {
+export interface Comparison {
   readonly executor: Executor;
   readonly how: VerdictInputs['how'];
   readonly locked: readonly string[];
@@ -99,8 +100,9 @@ interface Comparison {
   readonly journaled: ReadonlySet<string>;
 }
 
-async function compare(pair: Pair, target: Session, tracked: Tracked, input: Comparison): Promise<Judged[]> {
-  const judged: Judged[] = input.keys.map((key, position) => {
+/** By hashes alone, without what a verdict has to keep. */
+export function judgeRows(input: Omit<Comparison, 'executor' | 'how' | 'locked' | 'tableId'>): Judged[] {
+  return input.keys.map((key, position) => {
     const image = input.source.get(position);
     const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
     const sourceHash = owned ? image.hash : null;
@@ -117,6 +119,15 @@ async function compare(pair: Pair, target: Session, tracked: Tracked, input: Com
       inputs: null,
     };
   });
+}
+
+export async function compare(
+  pair: Pair,
+  target: Session,
+  tracked: Tracked,
+  input: Comparison,
+): Promise<Judged[]> {
+  const judged = judgeRows(input);
   if (!judged.some(({ verdict }) => verdict.kind === 'drift')) return judged;
   const proven = await withInputs(pair, target, input, judged);
   const different = proven.filter(({ verdict }) => verdict.kind === 'drift' && verdict.class === 'different');
@@ -166,7 +177,7 @@ const rowsOfKeys =
      STRAIGHT_JOIN ${qualified(side.table.schema, side.table.name)} t ON ${keysJoin(side.table.primary, 'k', 't')} ${joinChain(side, 't')}`;
 
 /** Rows by position of their key; a key that only a collation calls equal finds its row too. */
-async function readSide(
+export async function readSide(
   executor: Executor,
   db: Reader,
   side: TrackedTable,
@@ -182,7 +193,7 @@ async function readSide(
   );
 }
 
-async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<string>> {
+export async function unmirrored(pair: Pair, sides: readonly Side[]): Promise<Set<string>> {
   const owners = new Set(sides.flatMap((side) => side.tenant ?? []));
   const mirrored = await mirroredTenants(pair.source, pair.control, owners);
   return new Set([...owners].filter((owner) => !mirrored.has(owner)));
@@ -270,4 +281,54 @@ export async function repairKeys(
     journal: null,
     keys: new Map([[tableId, new Set(keys)]]),
   });
+}
+
+export interface FoundDrift {
+  readonly class: DriftClass;
+  readonly judged: Judged;
+  /** At which look it was proven; the earlier ones found the key in flight. */
+  readonly look: number;
+}
+
+/** Keys of one window whose hashes differ. */
+export interface Suspects {
+  readonly tenant: string;
+  readonly tableId: number;
+  readonly keys: readonly string[];
+  /** How long both sides must have stood still, where there is no journal to ask. */
+  readonly settle: Milliseconds;
+  /** Called at least every second while a verdict waits; throws to stop. */
+  readonly beat: () => void;
+}
+
+/** Drift that was proven, and how many keys were merely in flight, or never stood still and are not verified. */
+export interface Findings {
+  readonly drifts: readonly FoundDrift[];
+  readonly inFlight: number;
+  readonly hot: number;
+}
+
+const LOOKS = 3;
+
+/** In flight is looked at again; a key that stays in flight is mirrored and compared as it is written. */
+export async function judgeSuspects(
+  pair: Pair,
+  tracked: Tracked,
+  { tenant, tableId, keys }: Suspects,
+): Promise<Findings> {
+  const drifts: FoundDrift[] = [];
+  let open = keys;
+  let inFlight = 0;
+  for (let look = 1; look <= LOOKS && open.length > 0; look += 1) {
+    const judged =
+      look < LOOKS
+        ? await judgeKeys(pair, tracked, tenant, tableId, open)
+        : await judgeHot(pair, tracked, tenant, tableId, open);
+    for (const one of judged) {
+      if (one.verdict.kind === 'drift') drifts.push({ class: one.verdict.class, judged: one, look });
+    }
+    open = judged.filter((one) => one.verdict.kind === 'in-flight').map((one) => one.key);
+    if (look === 1) inFlight = open.length;
+  }
+  return { drifts, inFlight, hot: 0 };
 }

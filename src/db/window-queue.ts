@@ -5,6 +5,7 @@
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Limits } from '../domain/plan.ts';
+import { modeOf } from './capture-mode.ts';
 import type { Database } from './database.ts';
 import type { WindowDigest } from './digest.ts';
 import type { Executor, RowsQuery } from './executor.ts';
@@ -56,7 +57,8 @@ export class WindowQueue {
     const { tenant } = this.#slice;
     const ahead = this.#ahead;
     this.#ahead = null;
-    const cut = cutter(table, tenant, await isTimeChanged(this.#pair, table));
+    const byKey = !modeOf(this.#tracked).watchesTime || (await isTimeChanged(this.#pair, table));
+    const cut = cutter(table, tenant, byKey);
     const start = cut.resume(from);
     const isNext =
       ahead !== null && ahead.table.id === table.id && ahead.cut.by === cut.by && ahead.bounds.from === start;

@@ -23,8 +23,8 @@ export interface Witness {
 }
 
 export interface VerdictInputs extends Witness {
-  /** Read under the lock; or a key in flight at every look, mirrored under the lock and read back. */
-  readonly how: 'read' | 'mirrored';
+  /** Read under the lock; in flight at every look, mirrored under the lock and read back; stood still, then read under the source row's lock. */
+  readonly how: 'read' | 'mirrored' | 'settled';
   /** Tenants whose locks were held: the first of them, and their number. */
   readonly locked: readonly string[];
   readonly lockedTenants: number;

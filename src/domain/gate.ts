@@ -4,6 +4,7 @@
  * Each gate is a pure function over recorded numbers; what it saw and what it asked for are kept with
  * the verdict. A number that could not be read is null, and a gate over null is closed.
  */
+import { NO_JOURNAL, type Capture } from './capture.ts';
 import { formatDuration, type Milliseconds } from './duration.ts';
 import type { Phase } from './phase.ts';
 import type { TenantPlan } from './plan.ts';
@@ -29,6 +30,7 @@ export interface Evidence {
   readonly nodes: { readonly live: number; readonly following: number };
   readonly certificateAt: number | null;
   readonly captureLost: string | null;
+  readonly capture: Capture;
   /** Phase of the shared tables; null: they were not started. */
   readonly sharedPhase: Phase | null;
 }
@@ -141,10 +143,10 @@ const GATES = {
     needs: plan.approval ? "an operator's advance" : 'nothing',
     clear: 'switchback advance TENANT --reason "..."',
   }),
-  capture: ({ evidence: { captureLost } }) => ({
+  capture: ({ evidence: { captureLost, capture } }) => ({
     open: captureLost === null,
-    saw: captureLost ?? 'capture stands',
-    needs: 'triggers on every table',
+    saw: captureLost ?? (capture === 'triggers' ? 'capture stands' : 'the application writes both sides'),
+    needs: capture === 'triggers' ? 'triggers on every table' : 'no trigger',
     clear: 'switchback install, then switchback retry TENANT',
   }),
   shared: ({ tenant, evidence: { sharedPhase }, plan }) => {
@@ -198,12 +200,20 @@ export const waivableGates = (phase: Phase): GateName[] =>
 
 export function judgeGates(phase: Phase, input: GateInput, waivers: readonly Waiver[]): GateVerdict[] {
   return PHASE_GATES[phase].map((gate) => {
-    const verdict = GATES[gate](input);
+    const without = input.evidence.capture === 'application' ? NO_JOURNAL[gate] : undefined;
+    const verdict = without === undefined ? GATES[gate](input) : doesNotApply(without);
     const waived =
       !verdict.open && waivers.some((waiver) => waiver.gate === gate && waiver.until > input.evidence.at);
     return { gate, ...verdict, waived };
   });
 }
+
+const doesNotApply = (saw: string): ReturnType<Gate> => ({
+  open: true,
+  saw,
+  needs: 'nothing in this mode',
+  clear: 'nothing to do',
+});
 
 export const allOpen = (verdicts: readonly GateVerdict[]): boolean =>
   verdicts.every((verdict) => verdict.open || verdict.waived);

@@ -1,4 +1,5 @@
 /** The plan as the program sees it: parsed, every default filled in, every duration in milliseconds. */
+import type { Capture } from './capture.ts';
 import type { Milliseconds } from './duration.ts';
 import { SHARED } from './stage.ts';
 
@@ -52,6 +53,11 @@ export interface Durations {
   readonly missingAgain: Milliseconds;
   /** How long an application node's lease lives without renewal. */
   readonly lease: Milliseconds;
+  /**
+   * Capture `application`: a difference is drift only when both sides stood still for this time. Must exceed
+   * the deadline of the application's target write. Read when a worker starts.
+   */
+  readonly settle: Milliseconds;
 }
 
 export interface Limits {
@@ -102,6 +108,8 @@ export interface Plan {
   readonly target: Endpoint;
   readonly redis: { readonly urlEnv: string } | null;
   readonly control: { readonly schema: string };
+  /** Who brings writes to the target: triggers with a journal, or the application itself. */
+  readonly capture: Capture;
   readonly temporal: { readonly namespace: string };
   readonly tables: readonly TablePlan[];
   readonly waves: readonly Wave[];

@@ -198,6 +198,7 @@ describe('P6: no read flip without evidence', () => {
     nodes: { live: 0, following: 0 },
     certificateAt: null,
     captureLost: 'triggers were not looked at',
+    capture: 'triggers',
     sharedPhase: null,
   };
   const input: GateInput = {
@@ -222,6 +223,7 @@ describe('P6: no read flip without evidence', () => {
         certificate: 1,
         missingAgain: 1,
         lease: 1,
+        settle: 1,
       },
       limits: {
         windowTarget: 1,

@@ -3,9 +3,11 @@ import { randomBytes } from 'node:crypto';
 
 import { afterAll, beforeAll } from 'vitest';
 
+import type { Capture } from '../../src/domain/capture.ts';
 import type { TablePlan, Tenancy } from '../../src/domain/plan.ts';
 import { admitTenants, installControl } from '../../src/db/control.ts';
-import { installCapture, registerTables } from '../../src/db/capture.ts';
+import { registerTables } from '../../src/db/capture.ts';
+import { installMode } from '../../src/db/capture-install.ts';
 import { Database } from '../../src/db/database.ts';
 import { Mirror } from '../../src/db/mirror.ts';
 import { ident } from '../../src/db/sql.ts';
@@ -27,6 +29,7 @@ export interface Fixture {
   /** Registers the tables, installs capture, loads them. */
   readonly install: (
     tables: Readonly<Record<string, Tenancy | { tenancy: Tenancy; time: string }>>,
+    capture?: Capture,
   ) => Promise<void>;
   readonly start: (tenant: string, stage?: Stage) => Promise<void>;
 }
@@ -93,14 +96,14 @@ function makeFixture(pair: Pair, schema: string): Fixture {
     mirror: null as unknown as Mirror,
     sql: (side, statement) => inSchema(side, (session) => session.run(statement)),
     rows: (side, statement) => inSchema(side, (session) => session.rows(statement)),
-    async install(tables) {
+    async install(tables, capture = 'triggers') {
       const plans = Object.entries(tables).map(([name, given]): TablePlan =>
         'tenancy' in given
           ? { name, tenancy: given.tenancy, time: given.time }
           : { name, tenancy: given, time: null },
       );
       await registerTables(pair, plans);
-      await installCapture(pair);
+      await installMode(pair, capture);
       fixture.tracked = await loadTracked(pair);
       fixture.mirror = new Mirror(pair, fixture.tracked);
     },

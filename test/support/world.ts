@@ -41,6 +41,7 @@ export const QUICK: Durations = {
   certificate: 60_000,
   missingAgain: 60_000,
   lease: 5_000,
+  settle: 300,
 };
 
 export interface World {
@@ -92,6 +93,7 @@ export function useWorld(
       target: { urlEnv: 'WORLD_TARGET', schema },
       redis: { urlEnv: 'WORLD_REDIS' },
       control: { schema: `ctl_${suffix}` },
+      capture: 'triggers',
       temporal: { namespace: 'default' },
       tables: [
         { name: 'customers', tenancy: { kind: 'column', column: 'tenant_id' }, time: null },

@@ -1,5 +1,6 @@
 /** Versions, settings and grants of the two servers. */
 import type { Problem } from '../../domain/errors.ts';
+import type { Plan } from '../../domain/plan.ts';
 import { ident } from '../sql.ts';
 import { hasGlobal, hasOnSchema } from './grants.ts';
 import type { Found, Survey } from './survey.ts';
@@ -143,8 +144,12 @@ export function grants(survey: Survey): Problem[] {
     const { side, schema, user } = found;
     const control = survey.plan.control.schema;
     const tables = survey.plan.tables.map(({ name }) => name);
-    const missing = NEEDS[side].schema.filter((name) => !hasOnSchema(found.grants, name, schema, tables));
-    const server = serverNeeds(found).filter((name) => !hasGlobal(found.grants, name));
+    const missing = NEEDS[side].schema.filter(
+      (name) => asks(survey.plan, side, name) && !hasOnSchema(found.grants, name, schema, tables),
+    );
+    const server = serverNeeds(found).filter(
+      (name) => asks(survey.plan, side, name) && !hasGlobal(found.grants, name),
+    );
     const problems: Problem[] = [];
     const lacks = (what: readonly string[], where: string, remedy: string): void => {
       const problem = `lacks ${what.join(', ')} on ${where}`;
@@ -160,6 +165,12 @@ export function grants(survey: Survey): Problem[] {
     return problems;
   });
 }
+
+/** What only the triggers and their start barrier ask for. */
+const FOR_TRIGGERS: ReadonlySet<string> = new Set(['TRIGGER', 'XA_RECOVER_ADMIN']);
+
+const asks = ({ capture }: Plan, side: 'source' | 'target', name: string): boolean =>
+  side === 'target' || capture === 'triggers' || !FOR_TRIGGERS.has(name);
 
 /** XA RECOVER asks for a privilege of its own since MySQL 8.0. */
 function serverNeeds({ side, flavour, version }: Found): string[] {

@@ -30,6 +30,10 @@ export interface Interference {
   readonly withoutLock: boolean;
   /** Called before a statement is sent, and again right after it was sent, before its answer. */
   readonly at: (moment: 'before' | 'sent', side: 'source' | 'target', sql: string) => void;
+  /** Awaited before a statement is sent. */
+  readonly before?: (side: 'source' | 'target', sql: string) => Promise<void>;
+  /** What is sent instead. */
+  readonly rewrite?: (sql: string) => string;
   /** Awaited when a streamed read has come to its end, before its reader hears of it. */
   readonly afterStream?: () => Promise<void>;
 }
@@ -60,7 +64,7 @@ export class FaultyDatabase extends Database {
 
   #wrap(session: Session): Session {
     const { side } = this;
-    const { withoutLock, at, afterStream } = this.#interference;
+    const { withoutLock, at, before, rewrite = (sql) => sql, afterStream } = this.#interference;
     return new Proxy(session, {
       get(target, name) {
         const value: unknown = Reflect.get(target, name, target);
@@ -71,7 +75,9 @@ export class FaultyDatabase extends Database {
           at('before', side, sql);
           const text =
             withoutLock && sql.includes('tenant_lock`') ? sql.replace(/ FOR (UPDATE|SHARE)$/, '') : sql;
-          const answer = method(text, ...rest);
+          if (before !== undefined && name !== 'stream')
+            return before(side, sql).then(() => method(rewrite(text), ...rest));
+          const answer = method(rewrite(text), ...rest);
           at('sent', side, sql);
           return name === 'stream' && afterStream !== undefined
             ? followed(answer as Rows, afterStream)
