@@ -18,6 +18,7 @@ const LIMITS = {
   windowTarget: 300,
   windowRows: 10,
   windowBytes: 8_388_608,
+  reconcileRows: 1_000,
   backfillParallel: 1,
   threadsRunning: 500,
   rowsPerSecond: 0,
