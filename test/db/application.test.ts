@@ -187,9 +187,9 @@ describe('a verdict', () => {
 
     expect({ stopped, fresh }).toEqual({ stopped: true, fresh: 2 });
     const drift = await readDrift(pair, 'ant', true);
-    expect(drift.map((row) => [row.class, row.columns]).sort()).toEqual([
-      ['different', 'n'],
-      ['extra', ''],
+    expect(drift.map((row) => ).sort((a, b) => a.localeCompare(b))).toEqual([
+      'different n',
+      'extra ',
     ]);
     // An operator's repair replaces both.
     const repair = {
