@@ -7,6 +7,7 @@ import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
 import { qualified } from '../db/sql.ts';
 import { alteredTables } from '../db/shapes.ts';
+import { refusedTimes } from '../db/time-windows.ts';
 import { readNodes, readStages, type NodeLease, type StageRow } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
 
@@ -52,6 +53,8 @@ export interface Fleet {
   readonly targetReachable: boolean;
   /** Tables that were altered on one side, as sentences: their rows wait in the journal. */
   readonly altered: readonly string[];
+  /** Tables whose windows are by key although the plan names a time column, as sentences. */
+  readonly byKey: readonly string[];
 }
 
 /** The order in which a console shows them: whoever needs somebody first. */
@@ -68,10 +71,11 @@ interface Facts {
 }
 
 export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
-  const [migrations, facts, altered] = await Promise.all([
+  const [migrations, facts, altered, byKey] = await Promise.all([
     readMigrations(pair.source, pair.control),
     readFacts(pair),
     alteredTables(pair),
+    refusedTimes(pair),
   ]);
   const tenants = migrations
     .map((migration) => stateOf(migration, facts, plan))
@@ -83,6 +87,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
     notStarted: known.filter((tenant) => !started.has(tenant)),
     targetReachable: facts.cursors !== null,
     altered,
+    byKey,
   };
 }
 

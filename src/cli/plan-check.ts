@@ -2,6 +2,7 @@
 import type { Problem } from '../domain/errors.ts';
 import { openThrottle } from '../connect.ts';
 import { preflight } from '../db/preflight.ts';
+import { refusedTimes } from '../db/time-windows.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Plan } from '../domain/plan.ts';
 import { checkCluster } from './cluster.ts';
@@ -14,10 +15,11 @@ import { explain } from './faults.ts';
 export const run: Handler = async (context) => {
   const plan = await context.plan();
   const pair = await context.pair();
-  const [found, load, cluster] = await Promise.all([
+  const [found, load, cluster, byKey] = await Promise.all([
     preflight(plan, { source: pair.source, target: pair.target }),
     lookAtLoad(plan, pair),
     lookAtCluster(context),
+    refusedTimes(pair).catch(() => []), // a source that can't be read is among the problems
   ]);
   const problems = [...found, ...load.problems, ...cluster.problems];
   const next = cluster.commands;
@@ -26,7 +28,7 @@ export const run: Handler = async (context) => {
     throw new CliFailure('usage', message, { problems, next });
   }
   const tenants = tenantsOf(plan);
-  const warnings = [...load.warnings, ...cluster.warnings];
+  const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
   const data = {
     plan: plan.name,
     tables: plan.tables.length,

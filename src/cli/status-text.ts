@@ -75,7 +75,7 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
   return [
     ...(tenants.length === 0 ? ['No tenant was started yet.'] : aligned(HEAD, rows)),
     ...(notStarted.length === 0 ? [] : [`Not started: ${some(notStarted)}.`]),
-    ...altered(fleet),
+    ...tableNotes(fleet),
     ...(fleet.targetReachable ? [] : ['The target cannot be read: how far the copies are is not known.']),
   ];
 }
@@ -96,12 +96,14 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     `  clean    ${state.cleanSince === null ? 'not yet' : `for ${ago(fleet, state.cleanSince)}`}`,
     `  drift    ${state.openDrift} open`,
     `  wave     ${oneLine(state.wave)}, started ${state.startedAt}`,
-    ...altered(fleet),
+    ...tableNotes(fleet),
   ];
 }
 
-const altered = (fleet: Fleet): string[] =>
-  fleet.altered.map((change) => `Altered: ${oneLine(change)}. Its rows wait in the journal; see why.`);
+const tableNotes = (fleet: Fleet): string[] => [
+  ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. Its rows wait in the journal; see why.`),
+  ...fleet.byKey.map((note) => `Note: ${oneLine(note)}.`),
+];
 
 const ago = ({ at }: Fleet, since: string): string =>
   formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));

@@ -6,6 +6,7 @@
  * value changed, and so does a verdict that finds two values; from then on the table's windows are by key.
  */
 import type { Tenancy } from '../domain/plan.ts';
+import { DatabaseError } from '../domain/errors.ts';
 import type { Table } from './catalog.ts';
 import { deleteById } from './converge.ts';
 import { literal, qualified } from './sql.ts';
@@ -61,6 +62,30 @@ export async function timeChanged(pair: Pair, tableId: number): Promise<string |
 
 const BY_UPDATE = 'an UPDATE changed it';
 export const BY_VERDICT = 'a verdict found two values of it for one key';
+
+/** errno of a control schema that is not installed yet. */
+const NOT_INSTALLED = new Set<number | null>([1049, 1146]);
+
+/** @returns a sentence for every table whose windows are by key although the plan names a column */
+export async function refusedTimes(pair: Pair): Promise<string[]> {
+  const rows = await pair.source
+    .rows(
+      `SELECT id, name, time_column FROM ${qualified(pair.control, 'tracked_table')} WHERE time_column IS NOT NULL ORDER BY id`,
+    )
+    .catch((error: unknown) => {
+      if (error instanceof DatabaseError && NOT_INSTALLED.has(error.errno)) return [];
+      throw error;
+    });
+  const said = await Promise.all(
+    rows.map(async (row) => {
+      const why = await timeChanged(pair, Number(row['id']));
+      return why === null
+        ? []
+        : [`windows of ${row['name']} are cut by key, not by ${row['time_column']}: ${why}`];
+    }),
+  );
+  return said.flat();
+}
 
 /** Kept for good, or until the plan names another column. */
 export async function noteTimeChange(pair: Pair, tableId: number, how: string): Promise<void> {

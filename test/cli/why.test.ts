@@ -156,7 +156,15 @@ describe('status', () => {
     const { stdout } = await ask('status', 'acme', '--json');
 
     const one = JSON.parse(stdout) as { tenants: Record[] };
-    expect(Object.keys(one)).toEqual(['at', 'tenants', 'notStarted', 'targetReachable', 'altered', 'next']);
+    expect(Object.keys(one)).toEqual([
+      'at',
+      'tenants',
+      'notStarted',
+      'targetReachable',
+      'altered',
+      'byKey',
+      'next',
+    ]);
     expect(one.tenants).toHaveLength(1);
     expect(one.tenants[0]).toMatchObject({
       tenant: 'acme',

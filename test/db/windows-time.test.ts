@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { Database, Param } from '../../src/db/database.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
-import { gatherTimeChanges, timeChanged } from '../../src/db/time-windows.ts';
+import { gatherTimeChanges, refusedTimes, timeChanged } from '../../src/db/time-windows.ts';
 import { column, useFixture } from '../support/pair.ts';
 
 const TABLES = ['stamped', 'dated', 'moments'];
@@ -117,6 +117,9 @@ describe('an UPDATE of the column', () => {
 
     await gatherTimeChanges(pair);
     expect(await pair.source.rows(`SELECT id FROM \`${pair.control}\`.time_change`)).toEqual([]);
+    expect(await refusedTimes(pair)).toEqual([
+      expect.stringMatching(/^windows of stamped are cut by key, not by at: an UPDATE changed it at 2/),
+    ]);
     expect(await changed('stamped')).toMatch(/^an UPDATE changed it at 2\d{3}-/);
     expect(await changed('dated')).toBeNull();
   });
