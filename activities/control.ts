@@ -7,7 +7,7 @@ import { allOpen, judgeGates } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
 import { PHASES } from '../src/domain/phase.ts';
 import { forShared, type TenantPlan } from '../src/domain/plan.ts';
-import { SHARED, UNRESOLVED, type Stage } from '../src/domain/stage.ts';
+import { UNRESOLVED, type Stage } from '../src/domain/stage.ts';
 import { acceptShapes } from '../src/db/accept-shapes.ts';
 import { admitTenants } from '../src/db/control.ts';
 import { captureLost, readEvidence } from '../src/db/evidence.ts';
@@ -164,7 +164,7 @@ async function entered({ pair }: Deps, migration: Migration): Promise<Entered> {
 /** Evidence and verdict of one moment. @throws SchemaMismatchError while a table of the tenant is altered on one side */
 export async function judgeNow({ pair, tracked }: Deps, question: GateQuestion): Promise<GateAnswer> {
   const { tenant, phase, since, round, approved, plan, waivers } = question;
-  await assertNotAltered(pair, tenant === SHARED);
+  await assertNotAltered(pair, tenant);
   const evidence = await readEvidence(pair, await tracked(), { tenant, since, round });
   const verdicts = judgeGates(
     phase,

@@ -4,9 +4,11 @@ import { activityInfo, cancellationSignal, CancelledFailure, heartbeat } from '@
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import { formatProblem } from '../src/domain/errors.ts';
 import type { Limits } from '../src/domain/plan.ts';
+import { planOf } from '../src/domain/tenant-schema.ts';
 import { copyTables, tablesOf } from '../src/db/backfill.ts';
 import { readProgress, type TableProgress } from '../src/db/copy-cursor.ts';
 import { lostCapture } from '../src/db/capture-loss.ts';
+import { lostFor } from '../src/db/lost-capture.ts';
 import { probeDigest } from '../src/db/digest.ts';
 import { preflight } from '../src/db/preflight.ts';
 import { readMigration } from '../src/db/migrations.ts';
@@ -39,9 +41,9 @@ export function beat(details: unknown): void {
 export function dataActivities(deps: Deps): DataActivities {
   const { pair, plan, throttle } = deps;
   return guarded<DataActivities>({
-    async preflight() {
+    async preflight({ tenant }) {
       const problems = [
-        ...(await preflight(plan, { source: pair.source, target: pair.target })),
+        ...(await preflight(planOf(plan, tenant), { source: pair.source, target: pair.target })),
         ...(await throttle.check(plan.limits)).problems,
       ];
       if (problems.length > 0) return problems.map(formatProblem);
@@ -49,8 +51,12 @@ export function dataActivities(deps: Deps): DataActivities {
       await probeDigest(pair.target);
       const lost = await lostCapture(pair);
       const captured = await deps.tracked();
-      if (captured.all().length === 0) return ['capture: is not installed; run switchback install'];
-      return lost.map(({ why }) => `capture: ${why}; run switchback install`);
+      if (
+        captured.of(tenant).length === 0 &&
+        captured.all().every(({ tenancy }) => tenancy.kind === 'schema')
+      )
+        return ['capture: is not installed; run switchback install'];
+      return lostFor(lost, tenant).map(({ why }) => `capture: ${why}; run switchback install`);
     },
     async backfillSlice({ tenant, round, limits, slice }) {
       const tracked = await deps.tracked();

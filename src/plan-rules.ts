@@ -4,6 +4,7 @@
  */
 import { nearest, oneOf } from './domain/nearest.ts';
 import { SHARED, UNRESOLVED } from './domain/stage.ts';
+import { hasOnePlace, isPerTenant, isSystemSchema, whyNoSchema } from './domain/tenant-schema.ts';
 
 export interface Finding {
   readonly path: readonly (string | number)[];
@@ -16,7 +17,7 @@ export interface Finding {
 type Raw = Readonly<Record<string, unknown>>;
 
 const TENANT_MAX = 255;
-const SYSTEM_SCHEMAS = new Set(['mysql', 'sys', 'information_schema', 'performance_schema']);
+const VALUE_MAX = 80;
 
 const isBlock = (value: unknown): value is Raw =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -25,7 +26,7 @@ const items = (value: unknown): readonly unknown[] => (Array.isArray(value) ? va
 
 export function applyRules(plan: unknown): Finding[] {
   if (!isBlock(plan)) return [];
-  return [schemas, tablesPresent, parents, waves].flatMap((rule) => rule(plan));
+  return [schemas, schemaPerTenant, tablesPresent, parents, waves].flatMap((rule) => rule(plan));
 }
 
 function schemas(plan: Raw): Finding[] {
@@ -34,7 +35,7 @@ function schemas(plan: Raw): Finding[] {
   const control = name('control') ?? 'switchback';
   for (const side of ['source', 'target', 'control']) {
     const schema = name(side);
-    if (typeof schema === 'string' && SYSTEM_SCHEMAS.has(schema.toLowerCase())) {
+    if (typeof schema === 'string' && isSystemSchema(schema)) {
       findings.push({
         path: [side, 'schema'],
         problem: "is the server's own schema",
@@ -58,6 +59,75 @@ function schemas(plan: Raw): Finding[] {
     remedy: 'give the target its own variable in urlEnv, or its own schema',
   });
   return findings;
+}
+
+/** `app_{tenant}` and `tenant: schema` belong together, on both sides and for every table. */
+function schemaPerTenant(plan: Raw): Finding[] {
+  const tables = Object.entries(block(plan['tables']));
+  const others = tables.filter(([, table]) => block(table)['tenant'] !== 'schema').map(([name]) => name);
+  const isWanted = others.length < tables.length;
+  const templates = (['source', 'target'] as const).flatMap((side) => {
+    const template = block(plan[side])['schema'];
+    return typeof template === 'string' ? [{ side, template }] : [];
+  });
+  const say = (path: Finding['path'], problem: string, remedy: string): Finding => ({
+    path,
+    problem,
+    remedy,
+  });
+  const misnamed = templates.flatMap(({ side, template }): Finding[] => {
+    const path = [side, 'schema'];
+    if (!isWanted && isPerTenant(template) && tables.length > 0)
+      return [
+        say(
+          path,
+          'is a schema for each tenant, but no table is tenant: schema',
+          'write tenant: schema for every table, or name one schema',
+        ),
+      ];
+    return isWanted && !hasOnePlace(template)
+      ? [
+          say(
+            path,
+            'is not a schema for each tenant, as the tables say',
+            "write once where the tenant's id stands, such as app_{tenant}",
+          ),
+        ]
+      : [];
+  });
+  if (!isWanted || misnamed.length > 0) return misnamed;
+  const beside = others.map((name) =>
+    say(
+      ['tables', name, 'tenant'],
+      'stands beside tables with a schema for each tenant',
+      'write tenant: schema, or move it with a plan of its own',
+    ),
+  );
+  return [...beside, ...tenantsWithoutSchema(plan, templates)];
+}
+
+function tenantsWithoutSchema(
+  plan: Raw,
+  templates: readonly { readonly side: string; readonly template: string }[],
+): Finding[] {
+  const control = block(plan['control'])['schema'] ?? 'switchback';
+  return items(plan['waves']).flatMap((wave, index) =>
+    items(block(wave)['tenants']).flatMap((given, position): Finding[] => {
+      const tenant = String(given);
+      const found = templates.flatMap(({ side, template }) => {
+        const why = whyNoSchema(template, tenant);
+        if (why !== null) return [{ side, template, why }];
+        const isControl = template.replace('{tenant}', () => tenant) === control;
+        return isControl ? [{ side, template, why: 'names the control schema' }] : [];
+      });
+      const [first] = found;
+      if (first === undefined || tenant === '') return [];
+      const value = tenant.length > VALUE_MAX ? `${Array.from(tenant).slice(0, 20).join('')}…` : tenant;
+      const problem = `can't stand in ${first.side}.schema ${first.template}: it ${first.why}`;
+      const remedy = 'give this tenant a schema whose name holds its id, or take it out';
+      return [{ path: ['waves', index, 'tenants', position], value, problem, remedy }];
+    }),
+  );
 }
 
 function tablesPresent(plan: Raw): Finding[] {

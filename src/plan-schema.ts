@@ -33,7 +33,9 @@ const urlEnv = text('write the name of an environment variable that holds the ad
 const endpoint = z.strictObject(
   {
     urlEnv: urlEnv.describe('Environment variable that holds mysql://user:password@host:port'),
-    schema: identifier('schema'),
+    schema: identifier('schema').describe(
+      'One schema; app_{tenant} where every tenant has a schema of its own',
+    ),
     replicas: z
       .array(urlEnv, { error: 'is not a list; write the variables as [REPLICA_1_URL]' })
       .default([])
@@ -85,11 +87,12 @@ const byParent = z
   })
   .transform((given): Tenancy => ({ kind: 'parent', ...given }));
 const shared = z.literal('shared').transform((): Tenancy => ({ kind: 'shared' }));
+const ownSchema = z.literal('schema').transform((): Tenancy => ({ kind: 'schema' }));
 
 /** In this order: `plan.ts` picks the complaints of the alternative that was meant. */
 const tenancy = z
-  .union([shared, byColumn, byParent])
-  .describe('Whose row is it? A column, a parent table, or shared by all.');
+  .union([shared, byColumn, byParent, ownSchema])
+  .describe('Whose row is it? A column, a parent table, shared by all, or a schema for each tenant.');
 
 const table = z.strictObject(
   {

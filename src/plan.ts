@@ -158,7 +158,7 @@ function tenancyFindings(issue: Issue & { code: 'invalid_union' }, raw: unknown,
     return meant.flatMap((inner) => fromIssue(inner, raw, path));
   }
   const problem = given === undefined ? 'is missing' : 'does not say whose a row is';
-  const remedy = 'write { column: tenant_id }, { parent: messages, column: message_id } or shared';
+  const remedy = 'write { column: tenant_id }, { parent: messages, column: message_id }, shared or schema';
   return [{ path, problem, remedy }];
 }
 

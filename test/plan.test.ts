@@ -145,7 +145,7 @@ limits: { windowRows: 1.5 }
       'target.shema (line 3) is not a known key; did you mean schema?',
       "tables.messages.tenant.column (line 7) is not a text; write the column's name, in quotes if it looks like a number",
       'tables.messages.tiem (line 8) is not a known key; did you mean time?',
-      'tables.other.tenant (line 10) does not say whose a row is; write { column: tenant_id }, { parent: messages, column: message_id } or shared',
+      'tables.other.tenant (line 10) does not say whose a row is; write { column: tenant_id }, { parent: messages, column: message_id }, shared or schema',
       'waves[1].tenants[3] (line 13) is not a tenant id; write it in quotes',
       'durations.soak (line 14) is not a duration; write a number and a unit such as 7d',
       'durations.drill (line 14) is not a duration; write a number and ms, s, m, h or d, such as 10s',

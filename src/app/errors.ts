@@ -18,3 +18,8 @@ export class DeadlineError extends Error {
 export class RouterClosedError extends Error {
   override readonly name = 'RouterClosedError';
 }
+
+/** Inside a write of one tenant, another one was asked for that has a schema of its own. */
+export class OtherSchemaError extends Error {
+  override readonly name = 'OtherSchemaError';
+}

@@ -1,5 +1,11 @@
 /** What an application imports from Switchback, and what whoever flips a stage publishes it with. */
-export { ControlUnavailableError, DeadlineError, HandleClosedError, RouterClosedError } from './errors.ts';
+export {
+  ControlUnavailableError,
+  DeadlineError,
+  HandleClosedError,
+  OtherSchemaError,
+  RouterClosedError,
+} from './errors.ts';
 export type { Flag } from './flags.ts';
 export type { ReadFunction, ReadHandle, WriteFunction, WriteHandle, Written } from './handle.ts';
 export type { RouterOptions } from './options.ts';

@@ -8,7 +8,7 @@ export interface RouterOptions {
   /** `mysql://user:password@host:port`; the user needs the control schema too. */
   readonly sourceUrl: string;
   readonly targetUrl: string;
-  /** The application's schema on each side. */
+  /** The application's schema on each side; `app_{tenant}` where every tenant has its own, as the plan says it. */
   readonly schema: { readonly source: string; readonly target: string };
   readonly control?: string;
   /** Makes a flip arrive in milliseconds; without it, or while it is down, the poll brings it. */

@@ -4,6 +4,8 @@
  */
 import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
 
+import { ident } from '../db/sql.ts';
+import { isPerTenant, schemaOf } from '../domain/tenant-schema.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Side } from '../domain/stage.ts';
 import { DeadlineError } from './errors.ts';
@@ -12,6 +14,7 @@ import { ConnectionHandle, type ReadFunction } from './handle.ts';
 export interface PoolOptions {
   readonly side: Side;
   readonly url: string;
+  /** Default schema of its sessions; `app_{tenant}`: of the session's tenant. */
   readonly schema: string;
   readonly connections: number;
   /** The server refuses writes in these sessions. */
@@ -27,13 +30,15 @@ interface Attempt {
 export class ApplicationPool {
   readonly #side: Side;
   readonly #pool: Pool;
+  readonly #schema: string;
   readonly #setup: readonly string[];
   readonly #prepared = new WeakSet<object>();
 
   constructor(options: PoolOptions) {
     const uri = new URL(options.url);
-    uri.pathname = `/${encodeURIComponent(options.schema)}`;
+    uri.pathname = isPerTenant(options.schema) ? '' : `/${encodeURIComponent(options.schema)}`;
     this.#side = options.side;
+    this.#schema = options.schema;
     // One zone on both sides, or a TIMESTAMP reads differently.
     this.#setup = [
       "SET SESSION time_zone = '+00:00'",
@@ -54,12 +59,17 @@ export class ApplicationPool {
     });
   }
 
-  async acquire(): Promise<PoolConnection> {
+  /** @throws SchemaMismatchError for a tenant whose id can't name a schema, where each has its own */
+  async acquire(tenant: string): Promise<PoolConnection> {
+    const schema = isPerTenant(this.#schema) ? schemaOf(this.#schema, tenant) : null;
     const connection = await this.#pool.getConnection();
-    if (this.#prepared.has(connection.connection)) return connection;
     try {
-      for (const statement of this.#setup) await connection.query(statement);
-      this.#prepared.add(connection.connection);
+      if (!this.#prepared.has(connection.connection)) {
+        for (const statement of this.#setup) await connection.query(statement);
+        this.#prepared.add(connection.connection);
+      }
+      // Each time: whoever had the session before may have been another tenant, or typed USE.
+      if (schema !== null) await connection.query(`USE ${ident(schema)}`);
       return connection;
     } catch (error) {
       connection.destroy();
@@ -74,9 +84,9 @@ export class ApplicationPool {
    * @throws SideFault when a statement or the connection of the target failed; everything else as it came
    * @throws DeadlineError after `deadline`; the connection is destroyed
    */
-  read<T>(fn: ReadFunction<T>, deadline: Milliseconds | null = null): Promise<T> {
+  read<T>(tenant: string, fn: ReadFunction<T>, deadline: Milliseconds | null = null): Promise<T> {
     const attempt: Attempt = { isLate: false, connection: null };
-    const answer = this.#attempt(fn, attempt);
+    const answer = this.#attempt(tenant, fn, attempt);
     if (deadline === null) return answer;
     let timer: NodeJS.Timeout | undefined;
     // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
@@ -90,8 +100,8 @@ export class ApplicationPool {
     return Promise.race([answer, silence]).finally(() => clearTimeout(timer));
   }
 
-  async #attempt<T>(fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
-    const connection = await this.acquire().catch((error: unknown) => {
+  async #attempt<T>(tenant: string, fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
+    const connection = await this.acquire(tenant).catch((error: unknown) => {
       throw this.#fault(error);
     });
     if (attempt.isLate) {

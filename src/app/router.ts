@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { canonical } from './canonical.ts';
-import { RouterClosedError } from './errors.ts';
+import { OtherSchemaError, RouterClosedError } from './errors.ts';
 import { Flags, type Flag } from './flags.ts';
 import { Guard, reasonOf } from './guard.ts';
 import { subscribe, type Subscription } from './hints.ts';
@@ -26,6 +26,7 @@ import { runTransaction } from './transaction.ts';
 import { Database } from '../db/database.ts';
 import { SECOND } from '../domain/duration.ts';
 import { STAGES, type Side, type Stage } from '../domain/stage.ts';
+import { isPerTenant } from '../domain/tenant-schema.ts';
 
 const CLOSE_MS = 3 * SECOND;
 const CONNECT_MS = 5 * SECOND;
@@ -33,6 +34,8 @@ const CONNECT_MS = 5 * SECOND;
 /** The write transaction that the running code is part of. */
 interface Writing {
   readonly handle: WriteHandle;
+  /** Whose schema its statements run in, where each tenant has its own. */
+  readonly tenant: string;
   readonly tenants: Set<string>;
   isOpen: boolean;
 }
@@ -115,15 +118,18 @@ export class Router {
    */
   async read<T>(tenant: string, name: string, fn: ReadFunction<T>): Promise<T> {
     const writing = this.#writing.getStore();
-    if (writing?.isOpen === true) return fn(writing.handle);
+    if (writing?.isOpen === true) {
+      this.#assertSameSchema(writing, tenant);
+      return fn(writing.handle);
+    }
     this.#assertOpen();
     const flag = this.#flags.get(tenant);
     const route = this.#route(tenant, flag);
-    if ('insteadOfTarget' in route) return this.#readInstead(route.insteadOfTarget, fn);
+    if ('insteadOfTarget' in route) return this.#readInstead(tenant, route.insteadOfTarget, fn);
     const { value, side } =
       route.side === 'target'
-        ? await this.#readTarget(fn)
-        : { value: await this.#readSource(fn), side: 'source' as const };
+        ? await this.#readTarget(tenant, fn)
+        : { value: await this.#readSource(tenant, fn), side: 'source' as const };
     if (side === route.side) this.#sample(tenant, name, flag.stage, { fn, value });
     return value;
   }
@@ -135,6 +141,7 @@ export class Router {
   async write<T>(tenant: string, fn: WriteFunction<T>): Promise<T> {
     const outer = this.#writing.getStore();
     if (outer?.isOpen === true) {
+      this.#assertSameSchema(outer, tenant);
       outer.tenants.add(tenant);
       return fn(outer.handle);
     }
@@ -142,8 +149,9 @@ export class Router {
     const tenants = new Set([tenant]);
     const { value, mayBeCommitted, error } = await runTransaction(
       this.#pools.sourceWrites,
+      tenant,
       async (handle) => {
-        const writing: Writing = { handle, tenants, isOpen: true };
+        const writing: Writing = { handle, tenant, tenants, isOpen: true };
         try {
           return await this.#writing.run(writing, () => fn(handle));
         } finally {
@@ -198,32 +206,32 @@ export class Router {
     return { side: 'target' };
   }
 
-  async #readSource<T>(fn: ReadFunction<T>): Promise<T> {
-    const value = await this.#pools.sourceReads.read(fn);
+  async #readSource<T>(tenant: string, fn: ReadFunction<T>): Promise<T> {
+    const value = await this.#pools.sourceReads.read(tenant, fn);
     this.#stats.reads.source += 1;
     return value;
   }
 
-  async #readTarget<T>(fn: ReadFunction<T>): Promise<{ value: T; side: Side }> {
+  async #readTarget<T>(tenant: string, fn: ReadFunction<T>): Promise<{ value: T; side: Side }> {
     try {
-      const value = await this.#askTarget(fn);
+      const value = await this.#askTarget(tenant, fn);
       this.#stats.reads.target += 1;
       return { value, side: 'target' };
     } catch (error) {
       const reason = reasonOf(error);
       if (reason === null) throw error;
-      return { value: await this.#readInstead(reason, fn), side: 'source' };
+      return { value: await this.#readInstead(tenant, reason, fn), side: 'source' };
     }
   }
 
-  async #readInstead<T>(reason: FallbackReason, fn: ReadFunction<T>): Promise<T> {
+  async #readInstead<T>(tenant: string, reason: FallbackReason, fn: ReadFunction<T>): Promise<T> {
     this.#stats.fallbacks[reason] += 1;
     try {
-      return await this.#readSource(fn);
+      return await this.#readSource(tenant, fn);
     } catch (error) {
       // Cut off, the stage is a guess: with the source gone too, the target is better than nothing.
       if (reason !== 'lease') throw error;
-      const value = await this.#askTarget(fn).catch(() => {
+      const value = await this.#askTarget(tenant, fn).catch(() => {
         throw error;
       });
       this.#stats.rescuedByTarget += 1;
@@ -231,8 +239,10 @@ export class Router {
     }
   }
 
-  #askTarget<T>(fn: ReadFunction<T>): Promise<T> {
-    return this.#targetReads.execute(() => this.#pools.targetReads.read(fn, this.#settings.targetReadMs));
+  #askTarget<T>(tenant: string, fn: ReadFunction<T>): Promise<T> {
+    return this.#targetReads.execute(() =>
+      this.#pools.targetReads.read(tenant, fn, this.#settings.targetReadMs),
+    );
   }
 
   #sample<T>(tenant: string, name: string, stage: Stage, read: { fn: ReadFunction<T>; value: T }): void {
@@ -245,6 +255,14 @@ export class Router {
   #stagesChanged(): void {
     this.#link.forget();
     this.#mirror.drainLagging();
+  }
+
+  /** A transaction has one default schema. */
+  #assertSameSchema(writing: Writing, tenant: string): void {
+    if (writing.tenant === tenant || !isPerTenant(this.#settings.schema.source)) return;
+    throw new OtherSchemaError(
+      `a write of tenant ${writing.tenant} is under way; ${tenant} has a schema of its own and needs a write of its own, after it`,
+    );
   }
 
   #assertOpen(): void {

@@ -26,6 +26,7 @@ import { stripError } from '../db/faults.ts';
 import { ident, list, qualified, tenantLiteral } from '../db/sql.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { SHARED, UNRESOLVED, type Side } from '../domain/stage.ts';
+import { schemaOf } from '../domain/tenant-schema.ts';
 
 const AT_ONCE = 2;
 const QUEUE = 100;
@@ -100,10 +101,10 @@ export class ShadowReader {
     }
   }
 
-  #readOther({ side, fn }: Sample): Promise<string> {
+  #readOther({ tenant, side, fn }: Sample): Promise<string> {
     const { pools, guard, settings } = this.#parts;
     if (this.#isClosed) return Promise.reject(new Error('closed'));
-    const read = () => outcomeOf(() => pools[side].read(fn, settings.targetReadMs));
+    const read = () => outcomeOf(() => pools[side].read(tenant, fn, settings.targetReadMs));
     return side === 'target' ? guard.execute(read) : read();
   }
 
@@ -122,7 +123,7 @@ export class ShadowReader {
     const others = hasShared && tenant !== SHARED ? [SHARED, UNRESOLVED] : [UNRESOLVED];
     const locked = hasShared ? [...new Set([tenant, SHARED])] : [tenant];
     await admitTenants(pair.target, pair.control, locked);
-    const { source: sourceSchema, target: targetSchema } = this.#parts.settings.schema;
+    const { schema } = this.#parts.settings;
     let comparison: Comparison | null = null;
     const { covered } = await converge(pair, tracked, {
       tenants: locked,
@@ -131,8 +132,8 @@ export class ShadowReader {
       atOneInstant: async (source, target) => {
         comparison = null;
         if (await hasJournal(source, pair.control, others)) return;
-        const answer = await answerIn(source, sourceSchema, fn);
-        comparison = compare(answer, await answerIn(target, targetSchema, fn));
+        const answer = await answerIn(source, schemaOf(schema.source, tenant), fn);
+        comparison = compare(answer, await answerIn(target, schemaOf(schema.target, tenant), fn));
       },
     });
     return covered ? comparison : null;

@@ -11,9 +11,13 @@ export interface Ended<T> {
 }
 
 /** Commits when `fn` returns and rolls back when it throws; errors are the driver's, or the application's own. */
-export async function runTransaction<T>(pool: ApplicationPool, fn: WriteFunction<T>): Promise<Ended<T>> {
+export async function runTransaction<T>(
+  pool: ApplicationPool,
+  tenant: string,
+  fn: WriteFunction<T>,
+): Promise<Ended<T>> {
   let mayBeCommitted = false;
-  const connection = await pool.acquire();
+  const connection = await pool.acquire(tenant);
   const handle = new ConnectionHandle(connection);
   try {
     await connection.query('START TRANSACTION');

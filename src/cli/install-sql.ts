@@ -2,13 +2,15 @@
 import { captureSql } from '../db/capture.ts';
 import { readForeignKeys, readTables } from '../db/catalog.ts';
 import { sourceControlSql, targetControlSql } from '../db/control.ts';
+import { plansBySchema } from '../db/preflight/each-schema.ts';
 import { qualified } from '../db/sql.ts';
 import { planTargetSchema } from '../db/target-schema.ts';
 import { track } from '../db/tenancy.ts';
-import type { Pair } from '../db/tracked.ts';
+import { homeOf, type Home, type Pair } from '../db/tracked.ts';
 import { createTriggerSql, planTriggers } from '../db/triggers.ts';
 import { DatabaseError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
+import { tenantsWithSchemas } from '../domain/tenant-schema.ts';
 
 export interface Statement {
   readonly side: 'source' | 'target';
@@ -16,11 +18,11 @@ export interface Statement {
 }
 
 export async function installSql(plan: Plan, pair: Pair, withTarget: boolean): Promise<Statement[]> {
-  const target = withTarget ? await planTargetSchema(plan, pair) : null;
-  const tables = [
-    ...(target?.schema ? [target.schema] : []),
-    ...(target?.create.map(({ sql }) => sql) ?? []),
-  ];
+  const tables: string[] = [];
+  for (const one of withTarget ? plansBySchema(plan) : []) {
+    const { schema, create } = await planTargetSchema(one, pair);
+    tables.push(...(schema === null ? [] : [schema]), ...create.map(({ sql }) => sql));
+  }
   return [
     ...tables.map((statement): Statement => ({ side: 'target', statement })),
     ...sourceControlSql(pair.control).map((statement): Statement => ({ side: 'source', statement })),
@@ -34,18 +36,36 @@ export async function installSql(plan: Plan, pair: Pair, withTarget: boolean): P
 
 /** Of what stands where every table has its number; else as they will be, numbers guessed. */
 async function triggerSql(plan: Plan, pair: Pair): Promise<string[]> {
+  const tenants = tenantsWithSchemas(plan);
   const numbers = await numbersOf(pair);
-  if (plan.tables.every(({ name, tenancy }) => numbers.get(name)?.tenancy === JSON.stringify(tenancy)))
-    return captureSql(pair);
+  const areNumbered = (tenants.length === 0 ? [''] : tenants).every((owner) =>
+    plan.tables.every(
+      ({ name, tenancy }) => numbers.get(placeOf(owner, name))?.tenancy === JSON.stringify(tenancy),
+    ),
+  );
+  if (areNumbered) return captureSql(pair);
+  const highest = Math.max(0, ...[...numbers.values()].map(({ id }) => id));
+  let next = highest;
+  const number = (owner: string, name: string): number => numbers.get(placeOf(owner, name))?.id ?? ++next;
+  const statements: string[] = [];
+  for (const home of tenants.length === 0
+    ? [homeOf(pair, '')]
+    : tenants.map((tenant) => homeOf(pair, tenant)))
+    statements.push(...(await triggersOf(plan, home, (name) => number(home.owner ?? '', name))));
+  return statements;
+}
+
+const placeOf = (owner: string, table: string): string => `${owner}\0${table}`;
+
+async function triggersOf(plan: Plan, pair: Home, number: (table: string) => number): Promise<string[]> {
   const read = await readTables(
     pair.source,
     pair.sourceSchema,
     plan.tables.map(({ name }) => name),
   );
-  let next = Math.max(0, ...[...numbers.values()].map(({ id }) => id));
   const plans = plan.tables.flatMap(({ name, tenancy, time }) => {
     const table = read.find((candidate) => candidate.name === name);
-    return table === undefined ? [] : [{ id: numbers.get(name)?.id ?? ++next, table, tenancy, time }];
+    return table === undefined ? [] : [{ id: number(name), table, tenancy, time }];
   });
   const byName = new Map(plans.map((one) => [one.table.name, one]));
   const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
@@ -56,7 +76,7 @@ async function triggerSql(plan: Plan, pair: Pair): Promise<string[]> {
   const triggers = planTriggers({
     schema: pair.sourceSchema,
     control: pair.control,
-    tables: plans.map((one) => track(one, byName)),
+    tables: plans.map((one) => track(one, byName, pair.owner)),
     foreignKeys,
     others: new Map(others.map((table) => [table.name, table])),
   });
@@ -66,9 +86,14 @@ async function triggerSql(plan: Plan, pair: Pair): Promise<string[]> {
 async function numbersOf(pair: Pair): Promise<Map<string, { id: number; tenancy: string }>> {
   try {
     const rows = await pair.source.rows(
-      `SELECT id, name, tenancy FROM ${qualified(pair.control, 'tracked_table')}`,
+      `SELECT id, owner, name, tenancy FROM ${qualified(pair.control, 'tracked_table')}`,
     );
-    return new Map(rows.map((row) => [row['name']!, { id: Number(row['id']), tenancy: row['tenancy']! }]));
+    return new Map(
+      rows.map((row) => [
+        placeOf(row['owner']!, row['name']!),
+        { id: Number(row['id']), tenancy: row['tenancy']! },
+      ]),
+    );
   } catch (error) {
     // Nothing is installed yet: unknown schema or table.
     if (error instanceof DatabaseError && (error.errno === 1049 || error.errno === 1146)) return new Map();

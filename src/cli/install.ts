@@ -7,13 +7,15 @@ import type { Problem } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import { registerTables } from '../db/capture.ts';
 import { installMode } from '../db/capture-install.ts';
+import { tenantsWithSchemas } from '../domain/tenant-schema.ts';
 import { installControl } from '../db/control.ts';
 import { preflight } from '../db/preflight.ts';
+import { inEachSchema, plansBySchema } from '../db/preflight/each-schema.ts';
 import { appendAudit } from '../db/stages.ts';
 import { createTargetSchema, planTargetSchema } from '../db/target-schema.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
-import { firstTenant } from './context.ts';
+import { firstTenant, some } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { installSql } from './install-sql.ts';
 
@@ -30,9 +32,9 @@ export const run: Handler = async (context, input) => {
   const problems = await obstacles(plan, pair, withTarget);
   if (problems.length > 0) throw inTheWay(plan, problems);
   const report = (line: string): void => context.terminal.note(line);
-  const created = withTarget ? await createTargetSchema(plan, pair) : null;
+  const created = withTarget ? await createTargets(plan, pair) : [];
   await installControl(pair.source, pair.target, pair.control);
-  await registerTables(pair, plan.tables);
+  await registerTables(pair, plan.tables, tenantsWithSchemas(plan));
   await installMode(pair, plan.capture, report);
   // An entry without a tenant: it concerns them all.
   await appendAudit(pair.source, pair.control, {
@@ -44,22 +46,17 @@ export const run: Handler = async (context, input) => {
     requestId: null,
     ...who,
   });
-  const tables = created?.create.map(({ table }) => table) ?? [];
   return {
     data: {
       plan: plan.name,
       control: pair.control,
       capture: plan.capture,
       tables: plan.tables.map(({ name }) => name),
-      created: tables,
+      created,
     },
     lines: [
       ...(withTarget
-        ? [
-            tables.length === 0
-              ? 'Target: every table stands already.'
-              : `Target: created ${tables.join(', ')}.`,
-          ]
+        ? [created.length === 0 ? 'Target: every table stands already.' : `Target: created ${some(created)}.`]
         : []),
       `Control schema ${pair.control} stands on both sides.`,
       STANDS[plan.capture](plan),
@@ -69,11 +66,28 @@ export const run: Handler = async (context, input) => {
 };
 
 const STANDS: Readonly<Record<Capture, (plan: Plan) => string>> = {
-  triggers: ({ tables, source }) =>
-    `Capture stands on ${tables.length} tables of ${source.schema}: every write is journaled in its own transaction.`,
-  application: ({ tables, source }) =>
-    `${tables.length} tables of ${source.schema} are tracked, without a trigger: the application writes both sides itself.`,
+  triggers: (plan) =>
+    `Capture stands on ${plan.tables.length} tables of ${schemasOf(plan)}: every write is journaled in its own transaction.`,
+  application: (plan) =>
+    `${plan.tables.length} tables of ${schemasOf(plan)} are tracked, without a trigger: the application writes both sides itself.`,
 };
+
+const schemasOf = (plan: Plan): string => {
+  const tenants = tenantsWithSchemas(plan);
+  return tenants.length === 0
+    ? plan.source.schema
+    : `each of ${tenants.length} schemas ${plan.source.schema}`;
+};
+
+/** @returns tables that were created; with their schema where each tenant has its own */
+async function createTargets(plan: Plan, pair: Pair): Promise<string[]> {
+  const created: string[] = [];
+  for (const one of plansBySchema(plan)) {
+    const { create } = await createTargetSchema(one, pair);
+    created.push(...create.map(({ table }) => (one === plan ? table : `${one.target.schema}.${table}`)));
+  }
+  return created;
+}
 
 const inTheWay = (plan: Plan, problems: readonly Problem[]): CliFailure => {
   const message = `nothing was installed: ${problems.length} ${problems.length === 1 ? 'problem is' : 'problems are'} in the way of ${plan.name}`;
@@ -81,7 +95,10 @@ const inTheWay = (plan: Plan, problems: readonly Problem[]): CliFailure => {
 };
 
 /** What preflight says, without what this very installation mends. */
-async function obstacles(plan: Plan, pair: Pair, withTarget: boolean): Promise<Problem[]> {
+const obstacles = (plan: Plan, pair: Pair, withTarget: boolean): Promise<Problem[]> =>
+  inEachSchema(plan, pair, (one) => obstaclesOf(one, pair, withTarget));
+
+async function obstaclesOf(plan: Plan, pair: Pair, withTarget: boolean): Promise<Problem[]> {
   const found = await preflight(plan, pair);
   if (!withTarget) return found;
   const { schema, create, differences } = await planTargetSchema(plan, pair);

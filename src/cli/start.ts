@@ -4,6 +4,7 @@ import type { Client } from '@temporalio/client';
 import { taskQueue } from '../domain/ids.ts';
 import { tenantPlan, type Plan } from '../domain/plan.ts';
 import { SHARED } from '../domain/stage.ts';
+import { planOf } from '../domain/tenant-schema.ts';
 import { readMigration } from '../db/migrations.ts';
 import { appendAudit } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
@@ -19,7 +20,7 @@ export const run: Handler = async (context, input) => {
   const tenant = await context.tenant(input.tenant);
   const who = await context.who();
   const [pair, temporal] = await Promise.all([context.pair(), context.temporal()]);
-  await requireInstalled(context, pair);
+  await requireInstalled(context, pair, tenant);
   await requireAttributes(context);
   const scene: Scene = { context, plan, pair, client: temporal.client, who };
   const began: Began[] = [];
@@ -62,10 +63,13 @@ const say = ({ tenant, how, workflowId }: Began): string =>
   `${oneLine(tenant)}: ${SAYS[how]} (workflow ${workflowId}).`;
 
 /** Unknown schema or table becomes "nothing is installed", with the command. */
-async function requireInstalled(context: Context, pair: Pair): Promise<void> {
-  const { loadTracked } = await import('../db/tracked.ts');
-  if ((await loadTracked(pair)).all().length > 0) return;
-  throw new CliFailure('not-found', 'no table is tracked yet', { next: [context.change('install')] });
+async function requireInstalled(context: Context, pair: Pair, tenant: string): Promise<void> {
+  const { homes, loadTracked } = await import('../db/tracked.ts');
+  const next = [context.change('install')];
+  if ((await loadTracked(pair)).all().length === 0)
+    throw new CliFailure('not-found', 'no table is tracked yet', { next });
+  if ((await homes(pair)).every(({ owner }) => owner !== null && owner !== tenant))
+    throw new CliFailure('not-found', `no table of ${oneLine(tenant)} is tracked yet`, { next });
 }
 
 async function requireAttributes(context: Context): Promise<void> {
@@ -179,9 +183,10 @@ async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<
   }
 
   function details({ pair }: Scene, name: string): string {
+    const place = planOf(plan, name);
     return [
       `Moves tenant **${oneLine(name)}** of migration **${plan.name}** (wave ${input.plan.wave}).`,
-      `- source \`${plan.source.schema}\`, target \`${plan.target.schema}\`, control schema \`${pair.control}\``,
+      `- source \`${place.source.schema}\`, target \`${place.target.schema}\`, control schema \`${pair.control}\``,
       `- started by ${who.actor}: ${who.reason}`,
       `- \`switchback status ${oneLine(name)}\`, \`switchback why ${oneLine(name)}\` work without a worker`,
       `- signals: pause, resume, advance, rollback, retry, waive, setPace, abort with {"requestId", "actor", "reason"}`,

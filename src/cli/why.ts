@@ -1,6 +1,5 @@
 /** What blocks a tenant, since when, and what to type: read live, without Temporal. */
 import { forShared, tenantPlan } from '../domain/plan.ts';
-import { SHARED } from '../domain/stage.ts';
 import { judgeGates } from '../domain/gate.ts';
 import { readEvidence } from '../db/evidence.ts';
 import { readDrift, type DriftRow } from '../db/ledger.ts';
@@ -39,7 +38,7 @@ export const run: Handler = async (context, input) => {
     readDrift(pair, tenant, true),
     readShadow(pair, tenant),
     readAudit(pair, tenant),
-    alteredTables(pair, tenant === SHARED),
+    alteredTables(pair, tenant),
   ]);
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
   const gates = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);

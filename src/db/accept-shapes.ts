@@ -11,12 +11,13 @@ import { describeChange, readShape } from './fingerprint.ts';
 import { kindOf } from './kinds.ts';
 import { describeDifferences } from './preflight/differences.ts';
 import { readDefaults } from './preflight/target-checks.ts';
-import { schemaOf, watchShapes } from './shapes.ts';
+import { schemaFor, watchShapes } from './shapes.ts';
 import { qualified } from './sql.ts';
-import type { Pair } from './tracked.ts';
+import { homeOf, type Home, type Pair } from './tracked.ts';
 
 interface Change {
   readonly id: string;
+  readonly owner: string;
   readonly name: string;
   readonly tenancy: Tenancy;
   readonly shapes: readonly [source: string, target: string];
@@ -50,14 +51,14 @@ export async function acceptShapes(pair: Pair): Promise<string[]> {
 /** Tables of which a side is no longer as written down, and that stand on both. */
 async function readChanges(pair: Pair): Promise<Change[]> {
   const rows = await pair.source.rows(
-    `SELECT id, name, tenancy, source_shape, target_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE shaped_at IS NOT NULL`,
+    `SELECT id, name, owner, tenancy, source_shape, target_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE shaped_at IS NOT NULL`,
   );
   const changes: Change[] = [];
   for (const row of rows) {
     const name = row['name']!;
     const [source, target] = await Promise.all([
-      readShape(pair.source, { schema: schemaOf(pair, 'source'), name }),
-      readShape(pair.target, { schema: schemaOf(pair, 'target'), name }),
+      readShape(pair.source, { schema: schemaFor(pair, 'source', row), name }),
+      readShape(pair.target, { schema: schemaFor(pair, 'target', row), name }),
     ]);
     if (source === null || target === null) continue;
     const differ = (was: string | null | undefined, is: string): boolean =>
@@ -65,6 +66,7 @@ async function readChanges(pair: Pair): Promise<Change[]> {
     if (differ(row['source_shape'], source) || differ(row['target_shape'], target))
       changes.push({
         id: row['id']!,
+        owner: row['owner']!,
         name,
         tenancy: JSON.parse(row['tenancy']!) as Tenancy,
         shapes: [source, target],
@@ -74,6 +76,15 @@ async function readChanges(pair: Pair): Promise<Change[]> {
 }
 
 async function fit(pair: Pair, changes: readonly Change[]): Promise<Change[]> {
+  const fitting: Change[] = [];
+  for (const owner of new Set(changes.map((change) => change.owner))) {
+    const own = changes.filter((change) => change.owner === owner);
+    fitting.push(...(await fitIn(homeOf(pair, owner), own)));
+  }
+  return fitting;
+}
+
+async function fitIn(pair: Home, changes: readonly Change[]): Promise<Change[]> {
   const names = changes.map(({ name }) => name);
   const [here, there, defaults] = await Promise.all([
     readTables(pair.source, pair.sourceSchema, names),

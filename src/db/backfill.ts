@@ -6,7 +6,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import type { Limits } from '../domain/plan.ts';
-import { SHARED } from '../domain/stage.ts';
 import { nextWindowRows } from '../domain/window.ts';
 import {
   planParts,
@@ -35,8 +34,7 @@ export interface CopySlice extends CopyRun {
 }
 
 /** Tables of a tenant, parents before children; `_shared` owns the shared ones and no other. */
-export const tablesOf = (tracked: Tracked, tenant: string): TrackedTable[] =>
-  tracked.all().filter(({ tenancy }) => (tenancy.kind === 'shared') === (tenant === SHARED));
+export const tablesOf = (tracked: Tracked, tenant: string): TrackedTable[] => tracked.of(tenant);
 
 /**
  * Copies tables until their end, until `until` says stop, or until `progress` throws. Every lane has ended

@@ -9,7 +9,8 @@ import type { Database, Session } from './database.ts';
 import { columnsOfShape } from './fingerprint.ts';
 import { isRebuilt, readIncarnations, rowsLost, type Incarnation } from './incarnation.ts';
 import { ident, literal, qualified } from './sql.ts';
-import type { Pair } from './tracked.ts';
+import { homes, ofHome, ownerLiteral, type Home, type Pair } from './tracked.ts';
+import type { Lost } from './lost-capture.ts';
 import { TRIGGER_PREFIX, type Trigger } from './triggers.ts';
 
 export interface StandingTrigger {
@@ -23,7 +24,7 @@ export type Standing = ReadonlyMap<string, StandingTrigger>;
 
 const compact = (body: string): string => body.replaceAll(/\s+/g, ' ').trim();
 
-export async function standingTriggers(pair: Pair): Promise<Standing> {
+export async function standingTriggers(pair: Home): Promise<Standing> {
   const rows = await pair.source.rows(
     `SELECT TRIGGER_NAME AS name, EVENT_OBJECT_TABLE AS tbl, ACTION_STATEMENT AS body, CREATED AS created FROM information_schema.TRIGGERS
      WHERE TRIGGER_SCHEMA = ? AND TRIGGER_NAME LIKE ${literal(`${TRIGGER_PREFIX.replace('_', String.raw`\_`)}%`)}`,
@@ -50,20 +51,21 @@ const bodyHash = (table: string, body: string): string =>
 /** After an install: these triggers, as the server has them now. */
 export async function recordTriggers(
   session: Session,
-  control: string,
+  home: Home,
   triggers: readonly Trigger[],
   standing: Standing,
 ): Promise<void> {
-  await session.run(`DELETE FROM ${qualified(control, 'capture_trigger')}`);
+  const recorded = qualified(home.control, 'capture_trigger');
+  await session.run(`DELETE FROM ${recorded} WHERE ${ofHome(home)}`);
   for (const { name, table, body } of triggers) {
     await session.run(
-      `INSERT INTO ${qualified(control, 'capture_trigger')} (name, table_name, body_hash, created) VALUES (?, ?, ?, ?)`,
+      `INSERT INTO ${recorded} (owner, name, table_name, body_hash, created) VALUES (${ownerLiteral(home)}, ?, ?, ?, ?)`,
       [name, table, bodyHash(table, body), standing.get(name)?.created ?? null],
     );
   }
 }
 
-export interface Lost {
+interface LostTable {
   readonly table: string;
   /** One sentence without its full stop, with the table in it. */
   readonly why: string;
@@ -75,15 +77,33 @@ export interface Lost {
  * A rebuild that kept the rows is written down, so that a later TRUNCATE is told from it.
  */
 export async function lostCapture(pair: Pair): Promise<Lost[]> {
+  const lost: Lost[] = [];
+  const count = await countTruncates(pair.source);
+  // Not known at a process's first look: then a rebuild is taken for one, and reconcile finds what is extra.
+  const truncated = count > (truncates.get(pair.source) ?? Number.POSITIVE_INFINITY);
+  for (const home of await homes(pair)) {
+    const { owner, sourceSchema } = home;
+    const found = await lostIn(home, truncated);
+    lost.push(
+      ...found.map(({ table, why }) => ({
+        table,
+        owner,
+        why: owner === null ? why : `${sourceSchema}: ${why}`,
+      })),
+    );
+  }
+  if (lost.length === 0) truncates.set(pair.source, count);
+  return lost;
+}
+
+async function lostIn(pair: Home, truncated: boolean): Promise<LostTable[]> {
   const installed = await pair.source.rows(
-    `SELECT name, created, source_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL
+    `SELECT name, created, source_shape FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL AND ${ofHome(pair)}
      AND (SELECT capture FROM ${qualified(pair.control, 'version')} WHERE id = 1) = 'triggers'`,
   );
   if (installed.length === 0) return [];
   const names = installed.map((row) => row['name']!);
-  const [standing, count] = await Promise.all([standingTriggers(pair), countTruncates(pair.source)]);
-  // Not known at a process's first look: then a rebuild is taken for one, and reconcile finds what is extra.
-  const truncated = count > (truncates.get(pair.source) ?? Number.POSITIVE_INFINITY);
+  const standing = await standingTriggers(pair);
   const incarnations = await readIncarnations(pair.source, pair.sourceSchema, names);
   const lost = new Map<string, string>();
   for (const one of await lostTriggers(pair, standing, incarnations)) lost.set(one.table, one.why);
@@ -102,22 +122,21 @@ export async function lostCapture(pair: Pair): Promise<Lost[]> {
     if (what !== null) lost.set(name, `table ${name} ${what}`);
     else if (row['created'] !== JSON.stringify(is)) await keep(pair, name, is);
   }
-  if (lost.size === 0) truncates.set(pair.source, count);
   return [...lost].map(([table, why]) => ({ table, why }));
 }
 
 async function lostTriggers(
-  pair: Pair,
+  pair: Home,
   standing: Standing,
   tables: ReadonlyMap<string, Incarnation>,
-): Promise<Lost[]> {
+): Promise<LostTable[]> {
   const recorded = await pair.source.rows(
-    `SELECT name, table_name, body_hash, created FROM ${qualified(pair.control, 'capture_trigger')}`,
+    `SELECT name, table_name, body_hash, created FROM ${qualified(pair.control, 'capture_trigger')} WHERE ${ofHome(pair)}`,
   );
-  return recorded.flatMap((row): Lost[] => {
+  return recorded.flatMap((row): LostTable[] => {
     const [name, table] = [row['name']!, row['table_name']!];
     const found = standing.get(name);
-    const say = (what: string): Lost[] => [{ table, why: `trigger ${name} on ${table} ${what}` }];
+    const say = (what: string): LostTable[] => [{ table, why: `trigger ${name} on ${table} ${what}` }];
     if (found === undefined)
       return tables.has(table)
         ? say('is gone')
@@ -135,7 +154,7 @@ async function brokenTriggers(
   pair: Pair,
   standing: Standing,
   installed: readonly Readonly<Record<string, string | null>>[],
-): Promise<Lost[]> {
+): Promise<LostTable[]> {
   const tables = [
     ...new Set([
       ...[...standing.values()].map(({ table }) => table),
@@ -155,7 +174,7 @@ async function brokenTriggers(
       .filter((column) => lacks(row['name']!, column))
       .map((column) => ({ table: row['name']!, column })),
   );
-  return [...standing].flatMap(([name, { table, body }]): Lost[] => {
+  return [...standing].flatMap(([name, { table, body }]): LostTable[] => {
     const own = [...body.matchAll(/\b(?:OLD|NEW)\.`((?:[^`]|``)+)`/g)]
       .map((match) => ({ table, column: match[1]!.replaceAll('``', '`') }))
       .filter(({ column }) => lacks(table, column));
@@ -177,11 +196,11 @@ async function brokenTriggers(
   });
 }
 
-const keep = (pair: Pair, name: string, is: Incarnation) =>
-  pair.source.run(`UPDATE ${qualified(pair.control, 'tracked_table')} SET created = ? WHERE name = ?`, [
-    JSON.stringify(is),
-    name,
-  ]);
+const keep = (pair: Home, name: string, is: Incarnation) =>
+  pair.source.run(
+    `UPDATE ${qualified(pair.control, 'tracked_table')} SET created = ? WHERE name = ? AND ${ofHome(pair)}`,
+    [JSON.stringify(is), name],
+  );
 
 const FEW_ROWS = 1_000;
 

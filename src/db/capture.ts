@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { TransientDatabaseError } from '../domain/errors.ts';
 import type { TablePlan } from '../domain/plan.ts';
+import { isPerTenant } from '../domain/tenant-schema.ts';
 import { lostCapture, recordTriggers, standingTriggers, stands } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { readForeignKeys, readTables } from './catalog.ts';
@@ -16,7 +17,17 @@ import type { Database, Session } from './database.ts';
 import { readIncarnations } from './incarnation.ts';
 import { recordShapes } from './shapes.ts';
 import { qualified } from './sql.ts';
-import { loadTracked, type Pair } from './tracked.ts';
+import {
+  homeOf,
+  homes,
+  isGone,
+  loadHome,
+  ofHome,
+  ownerLiteral,
+  parentsFirst,
+  type Home,
+  type Pair,
+} from './tracked.ts';
 import {
   createTriggerSql,
   dropTriggerSql,
@@ -27,21 +38,38 @@ import {
 
 const ATTEMPTS = 60;
 
-/** Gives every table of the plan its number, never used again, and writes down how both sides define it. */
-export async function registerTables(pair: Pair, tables: readonly TablePlan[]): Promise<void> {
+/**
+ * Gives every table of the plan its number, never used again, and writes down how both sides define it.
+ *
+ * @param tenants of the plan; where each has a schema of its own, each has the tables
+ */
+export async function registerTables(
+  pair: Pair,
+  tables: readonly TablePlan[],
+  tenants: readonly string[] = [],
+): Promise<void> {
+  const places = isPerTenant(pair.sourceSchema)
+    ? tenants.map((tenant) => homeOf(pair, tenant))
+    : [homeOf(pair, '')];
+  for (const home of places) await registerIn(home, tables);
+  await recordShapes(pair);
+}
+
+async function registerIn(home: Home, tables: readonly TablePlan[]): Promise<void> {
   for (const { name, tenancy, time } of tables) {
-    await pair.source.run(
-      `INSERT INTO ${qualified(pair.control, 'tracked_table')} (name, tenancy, time_column) VALUES (?, ?, ?)
+    await home.source.run(
+      `INSERT INTO ${qualified(home.control, 'tracked_table')} (owner, name, tenancy, time_column) VALUES (${ownerLiteral(home)}, ?, ?, ?)
        ON DUPLICATE KEY UPDATE tenancy = VALUES(tenancy),
          time_changed = IF(time_column <=> VALUES(time_column), time_changed, NULL), time_column = VALUES(time_column)`,
       [name, JSON.stringify(tenancy), time],
     );
   }
-  await recordShapes(pair);
 }
 
-export async function captureInput(pair: Pair): Promise<CaptureInput> {
-  const tracked = (await loadTracked(pair)).all();
+async function captureInput(pair: Home): Promise<CaptureInput> {
+  const { tables, missing } = await loadHome(pair);
+  if (missing.length > 0) throw isGone(missing[0]!);
+  const tracked = parentsFirst(tables);
   const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
   const names = new Set(tracked.map(({ table }) => table.name));
   const otherNames = [...new Set(foreignKeys.flatMap((key) => [key.table, key.parent]))].filter(
@@ -59,6 +87,12 @@ export async function captureInput(pair: Pair): Promise<CaptureInput> {
 
 /** Statements that `installCapture` would run now, for the dry run. */
 export async function captureSql(pair: Pair): Promise<string[]> {
+  const statements: string[] = [];
+  for (const home of await homes(pair)) statements.push(...(await captureSqlOf(home)));
+  return statements;
+}
+
+async function captureSqlOf(pair: Home): Promise<string[]> {
   const input = await captureInput(pair);
   const standing = await standingTriggers(pair);
   return planTriggers(input)
@@ -75,6 +109,16 @@ export async function captureSql(pair: Pair): Promise<string[]> {
 export async function installCapture(pair: Pair, report: (line: string) => void = () => {}): Promise<void> {
   const lost = await lostCapture(pair);
   if (lost.length > 0) await declareLost(pair, lost);
+  for (const home of await homes(pair)) {
+    const { missing } = await loadHome(home);
+    // Preflight saw every schema of the plan: this tenant has left it.
+    if (home.owner !== null && missing.length > 0)
+      report(`${home.sourceSchema}.${missing[0]} is gone; nothing is installed for ${home.owner}`);
+    else await installIn(home, report);
+  }
+}
+
+async function installIn(pair: Home, report: (line: string) => void): Promise<void> {
   const input = await captureInput(pair);
   const standing = await standingTriggers(pair);
   const planned = planTriggers(input);
@@ -94,7 +138,7 @@ export async function installCapture(pair: Pair, report: (line: string) => void 
   );
   const installed = await standingTriggers(pair);
   await pair.source.transaction(async (session) => {
-    await recordTriggers(session, pair.control, planned, installed);
+    await recordTriggers(session, pair, planned, installed);
     for (const { id, table } of input.tables) {
       await session.run(
         `UPDATE ${qualified(pair.control, 'tracked_table')} SET created = ?, installed_at = NOW(6) WHERE id = ?`,
@@ -108,13 +152,21 @@ export async function uninstallCapture(
   pair: Pair,
   report: (line: string) => void = () => {},
 ): Promise<string[]> {
+  const names: string[] = [];
+  for (const home of await homes(pair)) names.push(...(await uninstallIn(home, report)));
+  return names;
+}
+
+async function uninstallIn(pair: Home, report: (line: string) => void): Promise<string[]> {
   const names = [...(await standingTriggers(pair)).keys()];
   for (const name of names) {
     await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
   }
   await pair.source.transaction(async (session) => {
-    await recordTriggers(session, pair.control, [], new Map());
-    await session.run(`UPDATE ${qualified(pair.control, 'tracked_table')} SET installed_at = NULL`);
+    await recordTriggers(session, pair, [], new Map());
+    await session.run(
+      `UPDATE ${qualified(pair.control, 'tracked_table')} SET installed_at = NULL WHERE ${ofHome(pair)}`,
+    );
   });
   return names;
 }

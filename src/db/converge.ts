@@ -158,7 +158,7 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
     if (error instanceof ImagesTooLarge && request.journal !== null && request.journal.limit > 1)
       return { kind: 'smaller', limit: Math.max(1, Math.min(request.journal.limit - 1, error.fit >> 1)) };
     if (error instanceof DatabaseError && error.errno === 1062 && writing !== null && view !== null) {
-      return extendByHolders(pair, writing, view);
+      return extendByHolders(pair, tracked, writing, view);
     }
     const ids = (view as SourceView | null)?.keys.keys() ?? tracked.all().map(({ id }) => id);
     return explained(pair, tracked, ids, error);
@@ -307,16 +307,21 @@ export async function deleteById(
  * A unique value is still held by another target row: its key joins the batch, under its own tenant's
  * lock. Deleting and inserting both is what lets values move between rows, also in circles.
  */
-async function extendByHolders(pair: Pair, tracked: TrackedTable, view: SourceView): Promise<Step> {
-  const own = view.keys.get(tracked.id) ?? new Set<string>();
-  const holders = await uniqueHolders(pair, tracked, own);
+async function extendByHolders(
+  pair: Pair,
+  tracked: Tracked,
+  { id, table }: TrackedTable,
+  view: SourceView,
+): Promise<Step> {
+  const own = view.keys.get(id) ?? new Set<string>();
+  const holders = await uniqueHolders(pair, tracked, id, own);
   const others = holders.filter((holder) => !own.has(holder.key));
   if (others.length === 0)
-    throw new TransientDatabaseError(`target: a unique value in ${tracked.table.name} is just being moved`);
+    throw new TransientDatabaseError(`target: a unique value in ${table.name} is just being moved`);
   return {
     kind: 'extend',
     tenants: others.map((holder) => holder.tenant),
-    keys: new Map([[tracked.id, new Set(others.map((holder) => holder.key))]]),
+    keys: new Map([[id, new Set(others.map((holder) => holder.key))]]),
   };
 }
 

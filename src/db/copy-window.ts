@@ -50,7 +50,7 @@ export class WindowTooLarge extends Error {
  * the key (InnoDB appends it), else over the whole table with the tenant as a filter.
  */
 export function tenantIndex({ table, tenancy }: TrackedTable): string | null {
-  if (tenancy.kind === 'shared') return 'PRIMARY';
+  if (tenancy.kind === 'shared' || tenancy.kind === 'schema') return 'PRIMARY';
   if (tenancy.kind !== 'column') return null;
   const key = table.primary.map((column) => column.name);
   if (key[0] === tenancy.column) return 'PRIMARY';
@@ -220,7 +220,7 @@ async function freeUniqueValues(
      ${joinChain(table, 't', 'JOIN')} WHERE ${windowWhere(table, 't', tenant, range)}`,
   );
   const keys = new Set(rows.map((row) => row['row_key']!));
-  const holders = await uniqueHolders(pair, tracked.target(tableId), keys);
+  const holders = await uniqueHolders(pair, tracked, tableId, keys);
   await modeOf(tracked).repair(pair, tracked, {
     tenants: [...new Set([tenant, ...holders.map((holder) => holder.tenant)])],
     tableId,

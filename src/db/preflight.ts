@@ -11,6 +11,8 @@ import * as modes from './preflight/mode-checks.ts';
 import * as servers from './preflight/server-checks.ts';
 import { takeSurvey, type Sides, type Survey } from './preflight/survey.ts';
 import * as tables from './preflight/table-checks.ts';
+import { inEachSchema } from './preflight/each-schema.ts';
+import { outsideKeys } from './preflight/outside-keys.ts';
 import { nothingWrites, targetTables } from './preflight/target-checks.ts';
 import * as tenants from './preflight/tenant-checks.ts';
 
@@ -34,6 +36,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   'column types': tables.columnKinds,
   'time columns': tables.timeColumns,
   cascades: tables.cascades,
+  'keys to other schemas': outsideKeys,
   tenancies: tenants.tenancies,
   'tenant ids of the plan': tenants.tenantForms,
   'tenant ids of the data': tenants.twins,
@@ -49,7 +52,10 @@ const ONLY_IN: Readonly<Record<string, Capture>> = {
 };
 
 /** @returns everything that is in the way; nothing: the plan can be installed and started */
-export async function preflight(plan: Plan, sides: Sides): Promise<Problem[]> {
+export const preflight = (plan: Plan, sides: Sides): Promise<Problem[]> =>
+  inEachSchema(plan, sides, (one) => lookAt(one, sides));
+
+async function lookAt(plan: Plan, sides: Sides): Promise<Problem[]> {
   const { survey, unread } = await takeSurvey(plan, sides);
   const found = await Promise.all(
     Object.entries(CHECKS).map(async ([name, check]): Promise<readonly Problem[]> => {

@@ -246,7 +246,7 @@ async function attempt(
     });
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.errno !== DUPLICATE) throw error;
-    const holders = await uniqueHolders(pair, tracked.target(tableId), new Set(keys));
+    const holders = await uniqueHolders(pair, tracked, tableId, new Set(keys));
     const others = holders.filter(({ key }) => !keys.includes(key));
     if (others.length === 0)
       throw new TransientDatabaseError('target: a unique value of a repair is just being moved');

@@ -8,7 +8,10 @@
  * window does not pass. A retry takes a change over once both sides fit (`accept-shapes.ts`).
  */
 import { DatabaseError, SchemaMismatchError, TransientDatabaseError } from '../domain/errors.ts';
-import type { Database, Session } from './database.ts';
+import { SHARED } from '../domain/stage.ts';
+import { schemaOf } from '../domain/tenant-schema.ts';
+import type { Table } from './catalog.ts';
+import type { Database, Session, TextRow } from './database.ts';
 import { describeChange, readShape, type Shape } from './fingerprint.ts';
 import { qualified } from './sql.ts';
 import type { TrackedTable } from './tenancy.ts';
@@ -26,16 +29,21 @@ const wayOut = (side: Side): string =>
 const changeOf = (side: Side, table: string, differences: readonly string[]): string =>
   `${side} table ${table} was altered: ${differences.join('; ')}`;
 
-export const schemaOf = (pair: Pair, side: Side): string =>
-  side === 'source' ? pair.sourceSchema : pair.targetSchema;
+/** @param row of the tracked tables, with its owner */
+export const schemaFor = (pair: Pair, side: Side, row: TextRow): string =>
+  schemaOf(side === 'source' ? pair.sourceSchema : pair.targetSchema, row['owner']!);
+
+/** With its schema where each tenant has one: the name alone would not say which. */
+const label = (isTenantsOwn: boolean, { schema, name }: Pick<Table, 'schema' | 'name'>): string =>
+  isTenantsOwn ? `${schema}.${name}` : name;
 
 /** Written down at install, before the tables are read: a change in between is then a difference. */
 export async function recordShapes(pair: Pair): Promise<void> {
   const tracked = qualified(pair.control, 'tracked_table');
-  for (const row of await pair.source.rows(`SELECT id, name FROM ${tracked}`)) {
+  for (const row of await pair.source.rows(`SELECT id, name, owner FROM ${tracked}`)) {
     const name = row['name']!;
     const [source, target] = await Promise.all(
-      SIDES.map((side) => readShape(pair[side], { schema: schemaOf(pair, side), name })),
+      SIDES.map((side) => readShape(pair[side], { schema: schemaFor(pair, side, row), name })),
     );
     await pair.source.run(
       `UPDATE ${tracked} SET source_shape = ?, target_shape = ?, altered = NULL, shaped_at = NOW(6) WHERE id = ?`,
@@ -50,7 +58,10 @@ const readBy = (tracked: Tracked, side: Side, ids: Iterable<number>): Map<string
     [...ids].flatMap((id) => {
       const own = tracked[side](id);
       const chain = own.chain.map(({ parent }) => tracked[side](tracked.byName(parent.name).id));
-      return [own, ...chain].map((one): [string, TrackedTable] => [one.table.name, one]);
+      return [own, ...chain].map((one): [string, TrackedTable] => [
+        qualified(one.table.schema, one.table.name),
+        one,
+      ]);
     }),
   );
 
@@ -68,10 +79,11 @@ export interface Look {
  * @throws TransientDatabaseError when the change was taken over meanwhile: whoever tries again reads the tables anew
  */
 export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids }: Look): Promise<void> {
-  for (const [name, { id, table }] of readBy(tracked, side, ids)) {
+  for (const { id, table, tenancy } of readBy(tracked, side, ids).values()) {
     const recorded = tracked.shape(side, id);
     const live = await readShape(on, table);
-    if (recorded !== live) await judge(pair, { side, id, name, recorded, live });
+    if (recorded !== live)
+      await judge(pair, { side, id, name: label(tenancy.kind === 'schema', table), recorded, live });
   }
 }
 
@@ -122,7 +134,7 @@ export async function explained(
 export async function watchShapes(pair: Pair): Promise<string[]> {
   const tracked = qualified(pair.control, 'tracked_table');
   const rows = await pair.source.rows(
-    `SELECT id, name, source_shape, target_shape, altered FROM ${tracked} WHERE shaped_at IS NOT NULL`,
+    `SELECT id, name, owner, source_shape, target_shape, altered FROM ${tracked} WHERE shaped_at IS NOT NULL`,
   );
   const fresh: string[] = [];
   for (const row of rows) {
@@ -131,11 +143,10 @@ export async function watchShapes(pair: Pair): Promise<string[]> {
     for (const side of SIDES) {
       const recorded = row[`${side}_shape`] ?? null;
       if (recorded === null) continue;
-      const differences = describeChange(
-        recorded,
-        await readShape(pair[side], { schema: schemaOf(pair, side), name }),
-      );
-      if (differences.length > 0) changes.push(changeOf(side, name, differences));
+      const schema = schemaFor(pair, side, row);
+      const differences = describeChange(recorded, await readShape(pair[side], { schema, name }));
+      if (differences.length > 0)
+        changes.push(changeOf(side, label(row['owner'] !== '', { schema, name }), differences));
     }
     const altered = changes.length === 0 ? null : changes.join('; ');
     if (altered === (row['altered'] ?? null)) continue;
@@ -146,21 +157,22 @@ export async function watchShapes(pair: Pair): Promise<string[]> {
 }
 
 /** What was altered and is not taken over, of the tables that a tenant's line works on. */
-export async function alteredTables(pair: Pair, shared: boolean | null = null): Promise<string[]> {
+export async function alteredTables(pair: Pair, tenant: string | null = null): Promise<string[]> {
   const rows = await pair.source.rows(
-    `SELECT altered, tenancy FROM ${qualified(pair.control, 'tracked_table')} WHERE altered IS NOT NULL ORDER BY id`,
+    `SELECT altered, owner, tenancy FROM ${qualified(pair.control, 'tracked_table')} WHERE altered IS NOT NULL ORDER BY id`,
   );
   return rows
     .filter((row) => {
       const { kind } = JSON.parse(row['tenancy']!) as { kind: string };
-      return shared === null || (kind === 'shared') === shared;
+      if (kind === 'schema') return tenant === null || row['owner'] === tenant;
+      return tenant === null || (kind === 'shared') === (tenant === SHARED);
     })
     .map((row) => row['altered']!);
 }
 
 /** @throws SchemaMismatchError while a table of the tenant is altered and that is not taken over */
-export async function assertNotAltered(pair: Pair, shared: boolean): Promise<void> {
-  const altered = await alteredTables(pair, shared);
+export async function assertNotAltered(pair: Pair, tenant: string): Promise<void> {
+  const altered = await alteredTables(pair, tenant);
   if (altered.length === 0) return;
   const side = altered[0]!.startsWith('target') ? 'target' : 'source';
   throw new SchemaMismatchError(`${altered.join('; ')}; ${wayOut(side)}`);

@@ -1,5 +1,5 @@
 /**
- * Whose row is it? SQL for the three kinds of tenancy, over any alias.
+ * Whose row is it? SQL for every kind of tenancy, over any alias.
  *
  * A tenant is compared as its UTF-8 bytes; where a query can use the tenant's index, the column is
  * compared with a literal of its own type instead.
@@ -18,9 +18,11 @@ export interface TrackedTable {
   readonly table: Table;
   readonly tenancy: Tenancy;
   readonly time: string | null;
+  /** Whose all its rows are: of a shared table `_shared`, of a tenant's own schema that tenant; null: each row says it. */
+  readonly owner: string | null;
   /** From this table's parent up to the table that holds the tenant column. */
   readonly chain: readonly Link[];
-  /** The column that holds the tenant, in this table or in the last of the chain; null when shared. */
+  /** The column that holds the tenant, in this table or in the last of the chain; null where the table has one owner. */
   readonly tenantColumn: Column | null;
 }
 
@@ -43,7 +45,7 @@ function holder(tracked: TrackedTable, row: string): { column: Column; value: st
 /** The tenant's bytes of a row, or NULL where its parent is not there. */
 export function tenantSql(tracked: TrackedTable, row: string): string {
   const found = holder(tracked, row);
-  return found === null ? tenantLiteral(SHARED) : tenantBytes(found.column, found.value);
+  return found === null ? tenantLiteral(ownerOf(tracked)) : tenantBytes(found.column, found.value);
 }
 
 export function tenantBytes(column: Column, value: string): string {
@@ -71,10 +73,19 @@ export function joinChain(
     .join(' ');
 }
 
-/** A condition that an index on the tenant column serves; `TRUE` for shared tables. */
+export function ownerOf({ owner, table }: TrackedTable): string {
+  if (owner === null) throw new SchemaMismatchError(`table ${table.name} has no tenant column and no owner`);
+  return owner;
+}
+
+/** May the tenant have rows in the table? `_shared` has the shared ones and no other. */
+export const concerns = ({ owner }: TrackedTable, tenant: string): boolean =>
+  owner === null ? tenant !== SHARED : owner === tenant;
+
+/** A condition that an index on the tenant column serves; `TRUE` where the table is the tenant's own. */
 export function ownedBy(tracked: TrackedTable, row: string, tenant: string): string {
   const found = holder(tracked, row);
-  if (found === null) return tenant === SHARED ? 'TRUE' : 'FALSE';
+  if (found === null) return tenant === ownerOf(tracked) ? 'TRUE' : 'FALSE';
   return `${found.value} = ${tenantValue(found.column, tenant)}`;
 }
 
@@ -90,12 +101,14 @@ function tenantValue(column: Column, tenant: string): string {
 }
 
 /**
- * @param tables every tracked table by name
+ * @param tables every tracked table by name, of the same schema
+ * @param tenant whose schema it is; null: of all
  * @throws SchemaMismatchError when a parent is not in the plan, or the chain is a circle
  */
 export function track(
   plan: Pick<TrackedTable, 'id' | 'table' | 'tenancy' | 'time'>,
   tables: ReadonlyMap<string, { table: Table; tenancy: Tenancy }>,
+  tenant: string | null = null,
 ): TrackedTable {
   const chain: Link[] = [];
   let tenancy = plan.tenancy;
@@ -119,6 +132,7 @@ export function track(
   return {
     ...plan,
     side: 'source',
+    owner: tenancy.kind === 'shared' ? SHARED : tenancy.kind === 'schema' ? tenant : null,
     chain,
     tenantColumn: tenancy.kind === 'column' ? columnOf(top, tenancy.column) : null,
   };

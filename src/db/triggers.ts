@@ -13,7 +13,7 @@ import type { Column, ForeignKey, Table } from './catalog.ts';
 import { columnOf } from './catalog.ts';
 import { keyOfColumns, keySql } from './keys.ts';
 import { ident, qualified, tenantLiteral } from './sql.ts';
-import { tenantBytes, type TrackedTable } from './tenancy.ts';
+import { ownerOf, tenantBytes, type TrackedTable } from './tenancy.ts';
 
 export interface Trigger {
   readonly name: string;
@@ -102,7 +102,7 @@ function referenced(input: CaptureInput, { table }: TrackedTable): Column[] {
 
 /** Whatever decides the owner in the row itself: its tenant column, or the column that leads to its parent. */
 function ownerBytes({ tenancy, table }: TrackedTable, row: 'NEW' | 'OLD'): string {
-  if (tenancy.kind === 'shared') return "''";
+  if (tenancy.kind === 'shared' || tenancy.kind === 'schema') return "''";
   return keyOfColumns([columnOf(table, tenancy.column)], row);
 }
 
@@ -114,7 +114,7 @@ function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'):
   const { table, id, tenancy, chain, tenantColumn } = tracked;
   const insert = (tenant: string, parent: string): string =>
     `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (${tenant}, ${id}, ${keySql(table, row)}, ${parent});`;
-  if (tenantColumn === null) return insert(tenantLiteral('_shared'), 'NULL');
+  if (tenantColumn === null) return insert(tenantLiteral(ownerOf(tracked)), 'NULL');
   if (tenancy.kind !== 'parent')
     return insert(tenantBytes(tenantColumn, `${row}.${ident(tenantColumn.name)}`), 'NULL');
   const [first, ...rest] = chain;
@@ -198,7 +198,7 @@ function ownerOfReached(
   child: TrackedTable,
   row: 'NEW' | 'OLD',
 ): string {
-  if (child.tenantColumn === null) return tenantLiteral('_shared');
+  if (child.tenantColumn === null) return tenantLiteral(ownerOf(child));
   if (child.tenancy.kind === 'column')
     return tenantBytes(child.tenantColumn, `c0.${ident(child.tenantColumn.name)}`);
   if (parent?.tenancy.kind === 'column')

@@ -6,6 +6,7 @@ import { SHARED } from './stage.ts';
 export interface Endpoint {
   /** Environment variable that holds `mysql://user:password@host:port`; never the address itself. */
   readonly urlEnv: string;
+  /** `app_{tenant}` where every tenant has a schema of its own: see `tenant-schema.ts`. */
   readonly schema: string;
   /** Variables with the addresses of replicas whose lag holds the copy back. */
   readonly replicas?: readonly string[];
@@ -14,7 +15,9 @@ export interface Endpoint {
 export type Tenancy =
   | { readonly kind: 'column'; readonly column: string }
   | { readonly kind: 'parent'; readonly parent: string; readonly column: string; readonly references: string }
-  | { readonly kind: 'shared' };
+  | { readonly kind: 'shared' }
+  /** Every tenant has the table in a schema of its own. */
+  | { readonly kind: 'schema' };
 
 export interface TablePlan {
   readonly name: string;

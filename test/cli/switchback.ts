@@ -96,7 +96,7 @@ export async function writePlan(folder: string, plan: Plan, name = 'switchback.y
 }
 
 function tenant(tenancy: Tenancy): unknown {
-  if (tenancy.kind === 'shared') return 'shared';
+  if (tenancy.kind === 'shared' || tenancy.kind === 'schema') return tenancy.kind;
   const { kind: _, ...rest } = tenancy;
   return rest;
 }

@@ -113,19 +113,25 @@ export function packets({ source, target }: Survey): Problem[] {
   ];
 }
 
+/** Of tables; of schemas too where a tenant's id makes them. */
+const namesOf = ({ tables, source, target }: Survey['plan']): string[] => [
+  ...(tables.some(({ tenancy }) => tenancy.kind === 'schema') ? [source.schema, target.schema] : []),
+  ...tables.map(({ name }) => name),
+];
+
 /** A name in capitals means one table on one side and another, or none, on the other. */
 export function nameCase({ plan, source, target }: Survey): Problem[] {
   const [on, there] = [
     source?.variables['lower_case_table_names'],
     target?.variables['lower_case_table_names'],
   ];
-  const mixed = plan.tables.filter(({ name }) => name !== name.toLowerCase()).map(({ name }) => name);
+  const mixed = namesOf(plan).filter((name) => name !== name.toLowerCase());
   if (on === undefined || there === undefined || on === there || mixed.length === 0) return [];
   return [
     {
       field: 'target.lower_case_table_names',
       value: there,
-      problem: `differs from the source's (${on}), and these tables have capitals: ${mixed.slice(0, 5).join(', ')}`,
+      problem: `differs from the source's (${on}), and these names have capitals: ${mixed.slice(0, 5).join(', ')}`,
       remedy: 'create the target with the same setting; it cannot be changed later',
     },
   ];

@@ -44,7 +44,7 @@ function missing(target: Found, name: string): Problem {
 
 /** Both sides read a window through the same index, by its name. */
 function indexesDiffer({ tenancy }: TablePlan, source: Table, target: Table): Problem[] {
-  if (tenancy.kind === 'shared') return [];
+  if (tenancy.kind === 'shared' || tenancy.kind === 'schema') return [];
   return source.indexes
     .filter(({ columns, name }) => columns[0] === tenancy.column && name !== 'PRIMARY')
     .filter(

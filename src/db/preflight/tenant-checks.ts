@@ -19,8 +19,9 @@ export function tenancies({ plan, source }: Survey): Problem[] {
   if (source === null) return [];
   return plan.tables.flatMap(({ name, tenancy }) => {
     const table = source.tables.get(name);
-    if (table === undefined || tenancy.kind === 'shared') return [];
-    return tenancy.kind === 'column' ? tenantColumn(table, tenancy) : parentColumns(table, tenancy, source);
+    if (table === undefined) return [];
+    if (tenancy.kind === 'column') return tenantColumn(table, tenancy);
+    return tenancy.kind === 'parent' ? parentColumns(table, tenancy, source) : [];
   });
 }
 
