@@ -136,7 +136,7 @@ describe('losing', () => {
     await sql('source', 'DROP TABLE notes');
     await sql('source', 'DROP TABLE gone');
     expect(await lostCapture(pair)).toEqual([
-      { table: 'notes', why: 'table notes is gone, and its triggers with it' },
+      { table: 'notes', owner: null, why: 'table notes is gone, and its triggers with it' },
     ]);
   });
 });
