@@ -66,7 +66,7 @@ async function registerIn(home: Home, tables: readonly TablePlan[]): Promise<voi
   }
 }
 
-async function captureInput(pair: Home): Promise<CaptureInput> {
+export async function captureInput(pair: Home): Promise<CaptureInput> {
   const { tables, missing } = await loadHome(pair);
   if (missing.length > 0) throw isGone(missing[0]!);
   const tracked = parentsFirst(tables);

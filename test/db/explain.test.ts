@@ -26,6 +26,7 @@ import {
   renewLease,
 } from '../../src/db/stages.ts';
 import { gatherTimeChanges } from '../../src/db/time-windows.ts';
+import { homeOf } from '../../src/db/tracked.ts';
 import { planTriggers } from '../../src/db/triggers.ts';
 import { readJournalAges } from '../../src/app/journal-ages.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
@@ -250,7 +251,7 @@ async function control({ pair, tracked, sql }: Fixture): Promise<void> {
 
 /** What a trigger reads: the parent of a row, and the children that it takes along. */
 async function triggerReads({ pair }: Fixture): Promise<Recorded[]> {
-  const bodies = planTriggers(await captureInput(pair)).map(({ body }) => body);
+  const bodies = planTriggers(await captureInput(homeOf(pair, ''))).map(({ body }) => body);
   return bodies
     .flatMap((body) => [...body.matchAll(/(?:CURSOR FOR )?(SELECT (?:(?!;).)*);/g)].map(([, sql]) => sql!))
     .map((sql) =>
