@@ -4,6 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import type { Result } from './result.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promise<Result> }>>> = {
+  memory: () => import('./memory.ts'),
   write: () => import('./write.ts'),
 };
 
