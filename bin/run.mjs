@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /**
- * `npm run demo | test | stack | bench`: installs the packages when they are missing or out of date, then runs the
+ * `npm run demo | test | stack | bench | mutants`: installs the packages when they are missing or out of date, then runs the
  * program. Plain JavaScript without dependencies, since it runs before there are any.
  */
 import { spawn } from 'node:child_process';
@@ -18,6 +18,7 @@ const PROGRAMS = {
   demo: ['--import', 'tsx', 'examples/demo/main.ts'],
   stack: ['--import', 'tsx', 'src/stack/cli.ts'],
   bench: ['--import', 'tsx', 'bench/main.ts'],
+  mutants: ['--import', 'tsx', 'test/mutants/main.ts'],
 };
 
 const [word, ...args] = process.argv.slice(2);
@@ -28,7 +29,9 @@ async function main() {
   if (word === 'test') return (await install()) || test();
   if (Object.hasOwn(PROGRAMS, word ?? ''))
     return (await install()) || run(process.execPath, [...PROGRAMS[word], ...args]);
-  console.error(`Unknown word ${JSON.stringify(word ?? '')}: say demo, test, stack, bench or install.`);
+  console.error(
+    `Unknown word ${JSON.stringify(word ?? '')}: say demo, test, stack, bench, mutants or install.`,
+  );
   return 2;
 }
 

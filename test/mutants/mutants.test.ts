@@ -1,0 +1,16 @@
+/** The table of mutants is true: each names a line that is there once, and a test that exists. */
+import { readFile } from 'node:fs/promises';
+
+import { expect, it } from 'vitest';
+
+import { DIGESTS } from './digest.ts';
+import { PROTOCOL } from './protocol.ts';
+
+const ROOT = new URL('../../', import.meta.url);
+const read = (path: string): Promise<string> => readFile(new URL(path, ROOT), 'utf8');
+
+it.each([...PROTOCOL, ...DIGESTS])('$name', async ({ file, find, put, test, title }) => {
+  expect((await read(file)).split(find)).toHaveLength(2);
+  expect(put).not.toBe(find);
+  expect(await read(test)).toContain(title);
+});

@@ -1,0 +1,125 @@
+/** Mutants of the convergence protocol: locks, order, isolation, keys, triggers, verdict. */
+import type { Mutant } from './mutant.ts';
+
+const FINDINGS = 'test/db/protocol/findings.test.ts';
+const SERVERS = 'test/db/protocol/findings-servers.test.ts';
+const RECONCILE = 'test/db/reconcile.test.ts';
+
+// prettier-ignore
+export const PROTOCOL: readonly Mutant[] = [
+  {
+    name: 'the tenant lock is not taken',
+    file: 'src/db/lock.ts', find: 'ORDER BY tenant FOR UPDATE`', put: 'ORDER BY tenant`',
+    test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
+  },
+  {
+    name: 'a window of the copy does not share the tenant lock',
+    file: 'src/db/lock.ts', find: ' FOR SHARE`', put: '`',
+    test: 'test/db/backfill.test.ts', title: 'does not resurrect a row that is deleted while it is copied',
+  },
+  {
+    name: 'the journal is deleted before the target has committed',
+    file: 'src/db/converge.ts', find: '    full = rows.length >= limit;', put: '    full = rows.length >= limit;\n    await deleteJournal(pair.source, pair.control, journalIds);',
+    test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
+  },
+  {
+    name: 'keys are not deleted before their images are inserted',
+    file: 'src/db/converge.ts', find: 'for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);', put: '',
+    test: 'test/db/converge.test.ts', title: 'moves unique values between rows in a circle',
+  },
+  {
+    name: 'the locks are not extended to the tenants that turn up',
+    file: 'src/db/converge.ts', find: "if (missing.length > 0) return { kind: 'extend', tenants: missing, keys: new Map() };", put: '',
+    test: FINDINGS, title: '5: a row that moves between tenants is written under the locks of both',
+  },
+  {
+    name: 'the direction of a lock is not checked',
+    file: 'src/db/lock.ts', find: '  if (turned !== undefined)', put: '  if (turned !== undefined && rows.length < 0)',
+    test: FINDINGS, title: '2: the holder of a unique value moves only under the direction of its own tenant',
+  },
+  {
+    name: 'the source snapshot is READ COMMITTED',
+    file: 'src/db/database.ts', find: "'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ'", put: "'SET TRANSACTION ISOLATION LEVEL READ COMMITTED'",
+    test: SERVERS, title: '15b: the source snapshot is one instant',
+  },
+  {
+    name: 'appliers run under REPEATABLE READ',
+    file: 'src/db/session-settings.ts', find: "[isolation]: 'READ-COMMITTED'", put: "[isolation]: 'REPEATABLE-READ'",
+    test: SERVERS, title: '15: two appliers that delete absent keys do not block each other',
+  },
+  {
+    name: 'the rows of a tenant that is not moving are written',
+    file: 'src/db/converge.ts', find: 'image.tenant !== null && mirrored.has(image.tenant)', put: 'image.tenant !== null',
+    test: FINDINGS, title: '5: a row that moves between tenants is written under the locks of both',
+  },
+  {
+    name: 'the journal is never read from its beginning again',
+    file: 'src/db/mirror.ts', find: 'rescanAt: Date.now() + RESCAN_EVERY', put: 'rescanAt: Date.now() + 1_000 * RESCAN_EVERY',
+    test: SERVERS, title: '17: the journal is read from a low-water id',
+  },
+  {
+    name: 'the journal is read from its beginning every time',
+    file: 'src/db/mirror.ts', find: 'if (low !== undefined && Date.now() < low.rescanAt) return low.id;', put: "if (low !== undefined && Date.now() < low.rescanAt) return '0';",
+    test: SERVERS, title: '17: the journal is read from a low-water id',
+  },
+  {
+    name: 'a TIMESTAMP in a key is printed in the writer\'s zone',
+    file: 'src/db/keys.ts', find: 'return `UNIX_TIMESTAMP(${value})`;', put: 'return `UNIX_TIMESTAMP(CONVERT_TZ(${value}, @@session.time_zone, "+00:00"))`;',
+    test: FINDINGS, title: '6: typed keys written by a session at +08:00 find their row',
+  },
+  {
+    name: 'an update journals the new key only',
+    file: 'src/db/triggers.ts', find: 'IF ${moved} THEN ${before} ', put: 'IF ${moved} THEN ',
+    test: 'test/db/keys.test.ts', title: 'is journaled by any session, found again on both sides, updated and deleted',
+  },
+  {
+    name: 'cascades are not journaled by the parent',
+    file: 'src/db/triggers.ts', find: 'return [...own, ...cascadeTriggers(input)]', put: 'return [...own]',
+    test: SERVERS, title: '12: a cascade fires no trigger of the child',
+  },
+  {
+    name: 'the parent is looked up with a locking read',
+    file: 'src/db/triggers.ts', find: ' LIMIT 1`;', put: ' LIMIT 1 LOCK IN SHARE MODE`;',
+    test: FINDINGS, title: '4: looking the parent up does not wait for its writer',
+  },
+  {
+    name: 'a verdict does not ask the journal',
+    file: 'src/domain/drift.ts', find: "  if (journaled) return { kind: 'in-flight' };", put: '',
+    test: RECONCILE, title: 'in flight: neither drift nor unclean',
+  },
+  {
+    name: 'a row that differs is repaired',
+    file: 'src/domain/drift.ts', find: 'different: { repair: false, stopsLine: true }', put: 'different: { repair: true, stopsLine: true }',
+    test: RECONCILE, title: 'different: the line stops, nothing is written',
+  },
+  {
+    name: 'a pass that repaired counts as clean',
+    file: 'src/db/ledger.ts', find: 'const clean = pass.counts.drifted === 0 && pass.counts.repaired === 0', put: 'const clean = pass.counts.drifted === pass.counts.repaired',
+    test: RECONCILE, title: 'missing: repaired at once, not clean',
+  },
+  {
+    name: 'a window of the copy does not replace its range',
+    file: 'src/db/copy-window.ts', find: '        await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);', put: '',
+    test: 'test/db/backfill.test.ts', title: 'replaces its range: what the source no longer has is gone',
+  },
+  {
+    name: 'warnings of LOAD DATA are not looked at',
+    file: 'src/db/database.ts', find: '    if (result.warningStatus > 0) throw await this.#warned();\n    return result.affectedRows;', put: '    return result.affectedRows;',
+    test: 'test/db/load.test.ts', title: 'both ways write the same bytes, and both say what is in the way',
+  },
+  {
+    name: 'the INSERT is a REPLACE',
+    file: 'src/db/images.ts', find: 'const head = `INSERT INTO', put: 'const head = `REPLACE INTO',
+    test: 'test/db/load.test.ts', title: 'both ways write the same bytes, and both say what is in the way',
+  },
+  {
+    name: 'a purge does not hold the stage',
+    file: 'src/db/mirror.ts', find: ' LOCK IN SHARE MODE`,', put: '`,',
+    test: 'test/db/unresolved.test.ts', title: 'the purge holds every stage: a start waits for it',
+  },
+  {
+    name: 'a window commits after an ALTER on the target',
+    file: 'src/db/copy-window.ts', find: "        await assertShapes(pair, tracked, { on: target, side: 'target', ids });", put: '',
+    test: 'test/db/schema-change.test.ts', title: 'a backfill window: an ALTER on the target before the first touch is seen',
+  },
+];
