@@ -1,6 +1,8 @@
 /** Everything that is in the way of a plan, at once: the file, both databases, and the Temporal cluster. */
 import type { Problem } from '../domain/errors.ts';
 import { openThrottle } from '../connect.ts';
+import { readTables } from '../db/catalog.ts';
+import { chooseExecutors, type Choice } from '../db/executors.ts';
 import { preflight } from '../db/preflight.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import type { Pair } from '../db/tracked.ts';
@@ -29,6 +31,7 @@ export const run: Handler = async (context) => {
   }
   const tenants = tenantsOf(plan);
   const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
+  const executors = await lookAtExecutors(plan, pair);
   const data = {
     plan: plan.name,
     tables: plan.tables.length,
@@ -36,12 +39,13 @@ export const run: Handler = async (context) => {
     tenants: tenants.length,
   };
   return {
-    data: { ...data, problems: [], warnings },
+    data: { ...data, problems: [], warnings, executors },
     lines: [
       `${plan.name}: nothing is in the way.`,
       `  source  ${pair.source.address} ${plan.source.schema}, MySQL ${(await pair.source.server()).version}`,
       `  target  ${pair.target.address} ${plan.target.schema}, MySQL ${(await pair.target.server()).version}`,
       `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
+      ...digestLines(executors),
       ...warnings.map((warning) => `  note    ${warning}`),
     ],
     next: [...next, context.change('install')],
@@ -58,6 +62,25 @@ async function lookAtLoad(plan: Plan, pair: Pair): Promise<Pick<Cluster, 'proble
   } finally {
     await close();
   }
+}
+
+/** How reconcile will digest each table. */
+async function lookAtExecutors(plan: Plan, pair: Pair): Promise<Choice[]> {
+  const names = plan.tables.map(({ name }) => name);
+  const [source, target] = await Promise.all([
+    readTables(pair.source, plan.source.schema, names),
+    readTables(pair.target, plan.target.schema, names),
+  ]);
+  return chooseExecutors(pair, source, target);
+}
+
+function digestLines(executors: readonly Choice[]): string[] {
+  const streamed = executors.filter(({ executor }) => executor === 'stream');
+  const inSql = executors.length - streamed.length;
+  return [
+    `  digest  in SQL for ${inSql} of ${executors.length} tables${streamed.length === 0 ? '' : '; rows are streamed and hashed by the worker for'}`,
+    ...streamed.map(({ table, why }) => `          ${table} (${why})`),
+  ];
 }
 
 interface Cluster {

@@ -61,7 +61,7 @@ export async function readTables(db: Database, schema: string, names: readonly s
   if (names.length === 0) return [];
   const wanted = names.map(literal).join(', ');
   const where = `TABLE_SCHEMA = ${literal(schema)} AND TABLE_NAME IN (${wanted})`;
-  const [tables, columns, parts] = await Promise.all([
+  const [tables, columns, parts, json] = await Promise.all([
     db.rows(
       `SELECT TABLE_NAME AS name, ENGINE AS engine, CREATE_TIME AS created FROM information_schema.TABLES WHERE ${where} AND TABLE_TYPE = 'BASE TABLE'`,
     ),
@@ -75,11 +75,15 @@ export async function readTables(db: Database, schema: string, names: readonly s
       `SELECT TABLE_NAME AS tbl, INDEX_NAME AS name, NON_UNIQUE AS non_unique, COLUMN_NAME AS col, SUB_PART AS part
        FROM information_schema.STATISTICS WHERE ${where} ORDER BY TABLE_NAME, INDEX_NAME, SEQ_IN_INDEX`,
     ),
+    readJsonAliases(db, schema),
   ]);
   return names.flatMap((name) => {
     const table = tables.find((row) => row['name'] === name);
     if (table === undefined) return [];
-    const own = columns.filter((row) => row['tbl'] === name).map(toColumn);
+    const own = columns
+      .filter((row) => row['tbl'] === name)
+      .map(toColumn)
+      .map((column) => (json.has(`${name}\0${column.name}`) ? asJson(column) : column));
     const indexes = toIndexes(parts.filter((row) => row['tbl'] === name));
     const primary = indexes.find((index) => index.name === 'PRIMARY')?.columns ?? [];
     return [
@@ -95,6 +99,24 @@ export async function readTables(db: Database, schema: string, names: readonly s
     ];
   });
 }
+
+/** MariaDB's JSON is a LONGTEXT with a check; only the check says so. */
+async function readJsonAliases(db: Database, schema: string): Promise<ReadonlySet<string>> {
+  if ((await db.server()).flavour !== 'mariadb') return new Set();
+  const rows = await db.rows(
+    `SELECT TABLE_NAME AS tbl, CHECK_CLAUSE AS clause FROM information_schema.CHECK_CONSTRAINTS
+     WHERE CONSTRAINT_SCHEMA = ${literal(schema)} AND CHECK_CLAUSE LIKE 'json\\_valid(%'`,
+  );
+  return new Set(
+    rows.flatMap(({ tbl, clause }) => {
+      const name = /^json_valid\(`((?:[^`]|``)+)`\)$/.exec(clause ?? '')?.[1];
+      return name === undefined ? [] : [`${tbl}\0${name.replaceAll('``', '`')}`];
+    }),
+  );
+}
+
+const asJson = (column: Column): Column =>
+  column.type === 'longtext' ? { ...column, type: 'json', declared: 'json' } : column;
 
 function toColumn(row: TextRow): Column {
   const declared = row['declared'] ?? '';

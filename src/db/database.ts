@@ -248,6 +248,16 @@ export class Database {
     return this.session((session) => inTransaction(session, begin, use));
   }
 
+  /** As `Session.stream`, on a session of its own. */
+  async *stream(sql: string): AsyncGenerator<readonly RawRow[]> {
+    const session = await this.#acquire();
+    try {
+      yield* session.stream(sql);
+    } finally {
+      session.release();
+    }
+  }
+
   raw(sql: string): Promise<RawRow[]> {
     return this.session((session) => session.raw(sql));
   }

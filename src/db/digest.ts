@@ -38,9 +38,10 @@ const asText = (value: string): string => `CONVERT(${value} USING utf8mb4)`;
 const RULES: Readonly<Record<string, Rule>> = {
   ...all(['tinyint', 'smallint', 'mediumint', 'int', 'bigint', 'year', 'bit'], 'bare', (value) => `${value} + 0`),
   ...all(['decimal', 'datetime', 'timestamp', 'date', 'time'], 'bare', (value) => value),
-  // A bare FLOAT prints 6 digits and hides drift in the 7th; a DOUBLE prints itself exactly only when bare.
-  float: { form: 'bare', text: (value) => `IF(${value} = 0, 0, ${value} + 0e0)` },
-  double: { form: 'bare', text: (value) => `IF(${value} = 0, '0', ${value})` },
+  // A bare FLOAT prints 6 digits and hides drift in the 7th; plus zero would lose the sign of -0. A DOUBLE prints
+  // itself exactly only when bare.
+  float: { form: 'bare', text: (value) => `${value} * 1e0` },
+  double: { form: 'bare', text: (value) => value },
   ...all(['char', 'varchar', 'inet4', 'inet6', 'uuid'], 'characters', asText),
   ...all(['tinytext', 'text', 'mediumtext', 'longtext'], 'hashed', asText),
   ...all(['binary', 'varbinary'], 'prefixed', (value) => `HEX(${value})`),

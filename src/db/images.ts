@@ -15,8 +15,9 @@ function selectValue(column: Column, row: string): string {
   const value = `${row}.${ident(column.name)}`;
   switch (kindOf(column)) {
     case 'float':
-      // A bare FLOAT prints six digits; as a double it prints enough to find the same float again.
-      return `${value} + 0e0`;
+      // A bare FLOAT prints six digits; as a double it prints enough to find the same float again. Times one: plus
+      // zero would lose the sign of -0.
+      return `${value} * 1e0`;
     case 'bit':
       return `${value} + 0`;
     case 'json':

@@ -166,6 +166,11 @@ function adaptMariadb(line: string): string {
   const bare = line.replaceAll(QUOTED, (text) => `§${quoted.push(text) - 1}§`);
   const isText = /^\s*§\d+§ (?:tiny|medium|long)?(?:text|blob)\b/.test(bare);
   const adapted = bare
+    .replace(
+      /^(\s*§\d+§ )longtext\b.*? CHECK \(json_valid\(§\d+§\)\)/,
+      (check, start: string) =>
+        `${start}json${/ NOT NULL\b/.test(check) ? ' NOT NULL' : ''}${/ DEFAULT (§\d+§|NULL)/.exec(check)?.[0] ?? ''}${/ COMMENT §\d+§/.exec(check)?.[0] ?? ''}`,
+    )
     .replace(/ \/\*(?:M?!\d*) ?COMPRESSED ?\*\//, '')
     .replace(
       /^(\s*§\d+§ )(uuid|inet4|inet6)\b/,

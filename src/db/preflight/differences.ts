@@ -75,6 +75,8 @@ const WIDER: readonly (readonly string[])[] = [
 
 function holds(column: Column, there: Column): boolean {
   if (canonicalType(column.declared) === canonicalType(there.declared)) return true;
+  // MariaDB's JSON is text: a LONGTEXT keeps it as it was written.
+  if (column.type === 'json' && column.charset !== null && there.type === 'longtext') return true;
   if (column.unsigned !== there.unsigned) return false;
   if (column.type === there.type && (column.type === 'varchar' || column.type === 'varbinary')) {
     return (there.characters ?? 0) >= (column.characters ?? 0);
@@ -100,7 +102,7 @@ const charsetOf = (column: Column): string => (column.charset ?? '').replace(UTF
 
 /** utf8mb4 has every character of the others; binary bytes are no characters at all. */
 function holdsCharset(column: Column, there: Column): boolean {
-  if (column.charset === null) return true;
+  if (column.charset === null || there.type === 'json') return true;
   return (
     charsetOf(column) === charsetOf(there) || (there.charset === 'utf8mb4' && column.charset !== 'binary')
   );
