@@ -80,10 +80,16 @@ export class Session {
     return (await this.#send(sql, params, undefined, false)) as ResultSetHeader;
   }
 
-  /** @throws DatabaseError when the server warned: on the target a warning is a changed value. */
-  async write(sql: string): Promise<ResultSetHeader> {
+  /**
+   * @param excused asked about the warnings, if there are any
+   * @throws DatabaseError when the server warned: on the target a warning is a changed value
+   */
+  async write(
+    sql: string,
+    excused: (warnings: readonly TextRow[]) => boolean = () => false,
+  ): Promise<ResultSetHeader> {
     const result = await this.run(sql);
-    if (result.warningStatus > 0) throw await this.#warned();
+    if (result.warningStatus > 0 && !excused(await this.rows('SHOW WARNINGS'))) throw await this.#warned();
     return result;
   }
 
@@ -117,6 +123,7 @@ export class Session {
     if (warnings.some((warning) => warning['Code'] === '1062'))
       return new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
     const [first] = warnings;
+    console.error(warnings.slice(0, 3));
     const column = /column '([^']+)'/.exec(first?.['Message'] ?? '')?.[1];
     const where = column === undefined ? 'a value' : `the value of column ${column}`;
     return new DatabaseError(

@@ -10,6 +10,11 @@ import type { RawRow } from './database.ts';
 import { kindOf } from './kinds.ts';
 import { hexLiteral, ident, list, literal, qualified } from './sql.ts';
 
+/** ENUM's error value 0 prints as '', which may be a declared label too; no label ends with a space. */
+const ENUM_ERROR = ' ';
+export const isErrorValue = ({ type }: Column, value: Buffer | null): boolean =>
+  type === 'enum' && value?.length === 1 && value[0] === ENUM_ERROR.charCodeAt(0);
+
 /** What to select so that the text says the whole value. */
 function selectValue(column: Column, row: string): string {
   const value = `${row}.${ident(column.name)}`;
@@ -20,6 +25,8 @@ function selectValue(column: Column, row: string): string {
       return `${value} * 1e0`;
     case 'bit':
       return `${value} + 0`;
+    case 'label':
+      return column.type === 'enum' ? `IF(${value} + 0 = 0, '${ENUM_ERROR}', ${value})` : value;
     case 'json':
       return `CAST(${value} AS CHAR CHARACTER SET utf8mb4)`;
     default:
@@ -48,6 +55,8 @@ function writeValue(column: Column, value: Buffer | null): string {
     case 'binary':
     case 'geometry':
       return hexLiteral(value);
+    case 'label':
+      return isErrorValue(column, value) ? '0' : literal(value.toString('utf8'));
     default:
       return literal(value.toString('utf8'));
   }

@@ -9,6 +9,7 @@ import { Readable, type Writable } from 'node:stream';
 import { DatabaseError } from '../domain/errors.ts';
 import { storedColumns, type Column, type Table } from './catalog.ts';
 import type { Database, RawRow, Session } from './database.ts';
+import { insertErrorValues, setAside } from './error-values.ts';
 import { insertSql } from './images.ts';
 import { kindOf, type Kind } from './kinds.ts';
 import { ident, list, qualified } from './sql.ts';
@@ -51,7 +52,11 @@ export async function loadRows(
   rows: Batches,
   method: LoadMethod,
 ): Promise<number> {
-  return method === 'insert' ? insertAll(target, table, rows) : loadAll(target, table, rows);
+  const aside: RawRow[] = [];
+  const plain = setAside(table, rows, aside);
+  const count = await (method === 'insert' ? insertAll(target, table, plain) : loadAll(target, table, plain));
+  await insertErrorValues(target, table, aside);
+  return count + aside.length;
 }
 
 /** Below this an INSERT, which is one round trip, is faster. */

@@ -1,0 +1,64 @@
+/**
+ * ENUM's error value: a row that an unstrict writer once stored holds 0, prints as '' and may not be written in
+ * strict mode, not even as itself. Such rows are set aside and inserted with an unstrict mode for that statement
+ * alone; then each error value warns once, and any other warning is an error as always.
+ */
+import { DatabaseError } from '../domain/errors.ts';
+import { storedColumns, type Column, type Table } from './catalog.ts';
+import type { RawRow, Session, TextRow } from './database.ts';
+import { insertSql, isErrorValue } from './images.ts';
+import type { Batches } from './load.ts';
+
+const UNSTRICT = "INSERT /*+ SET_VAR(sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO') */ INTO";
+/** The server keeps 1,024 warnings. */
+const WARNINGS_MAX = 500;
+
+const enumsOf = (table: Table): Column[] => storedColumns(table).filter(({ type }) => type === 'enum');
+
+const counter = (table: Table): ((row: RawRow) => number) => {
+  const columns = storedColumns(table);
+  return (row) => columns.filter((column, index) => isErrorValue(column, row[index]!)).length;
+};
+
+/** The rows without an error value; the others are put into `aside`. */
+export function setAside(table: Table, rows: Batches, aside: RawRow[]): Batches {
+  if (enumsOf(table).length === 0) return rows;
+  const errors = counter(table);
+  return (async function* () {
+    for await (const batch of rows) {
+      const odd = batch.filter((row) => errors(row) > 0);
+      aside.push(...odd);
+      yield odd.length === 0 ? batch : batch.filter((row) => errors(row) === 0);
+    }
+  })();
+}
+
+/** @throws DatabaseError when a value other than an error value would change */
+export async function insertErrorValues(
+  target: Session,
+  table: Table,
+  rows: readonly RawRow[],
+): Promise<void> {
+  const enums = enumsOf(table);
+  const names = new Set(enums.map(({ name }) => name));
+  const errors = counter(table);
+  const atOnce = Math.max(1, Math.floor(WARNINGS_MAX / Math.max(1, enums.length)));
+  for (let at = 0; at < rows.length; at += atOnce) {
+    const some = rows.slice(at, at + atOnce);
+    const expected = some.reduce((sum, row) => sum + errors(row), 0);
+    let warned = 0;
+    for (const statement of insertSql(table, some)) {
+      await target.write(statement.replace('INSERT INTO', UNSTRICT), (warnings) => {
+        warned += warnings.length;
+        return warnings.every((warning) => isExpected(warning, names));
+      });
+    }
+    if (warned !== expected)
+      throw new DatabaseError(`target: an ENUM of ${table.name} would change on its way`, 1265);
+  }
+}
+
+function isExpected(warning: TextRow, names: ReadonlySet<string>): boolean {
+  const column = /^Data truncated for column '(.*)' at row \d+$/s.exec(warning['Message'] ?? '')?.[1];
+  return warning['Code'] === '1265' && column !== undefined && names.has(column);
+}
