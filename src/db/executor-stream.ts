@@ -38,7 +38,7 @@ const RULES: Readonly<Record<Kind, Rule>> = {
   text: {},
   binary: {},
   // Its label, and its number: the error value 0 and a declared '' look alike.
-  label: { select: (value) => `CONCAT(${value} + 0, ':', CONVERT(${value} USING utf8mb4))` },
+  label: { select: (value) => `CONCAT(CAST(${value} AS UNSIGNED), ':', CONVERT(${value} USING utf8mb4))` },
   json: asJson,
   // SRID and WKB, as both families store them.
   geometry: {},

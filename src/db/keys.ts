@@ -19,8 +19,10 @@ function partSql(column: Column, row: string): string {
     case 'timestamp':
       return `UNIX_TIMESTAMP(${value})`;
     case 'bit':
-    case 'label':
       return `${value} + 0`;
+    case 'label':
+      // Plus zero makes a double of the 64th member of a SET.
+      return `CAST(${value} AS UNSIGNED)`;
     case 'float':
       return `${value} + 0e0`;
     default:

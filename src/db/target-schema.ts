@@ -161,6 +161,9 @@ const outsideComment = (text: string, change: (text: string) => string): string 
   );
 };
 
+/** MariaDB prints a function as a default without the parentheses that MySQL asks for; arguments nest twice. */
+const CALL_DEFAULT = / DEFAULT ((?!current_timestamp)[a-z_]\w*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\))/i;
+
 function adaptMariadb(line: string): string {
   const quoted: string[] = [];
   const bare = line.replaceAll(QUOTED, (text) => `§${quoted.push(text) - 1}§`);
@@ -176,7 +179,7 @@ function adaptMariadb(line: string): string {
       /^(\s*§\d+§ )(uuid|inet4|inet6)\b/,
       (_, start: string, type: string) => start + MARIADB_TYPES[type]!,
     )
-    .replace(/ DEFAULT (uuid|curdate|current_date|curtime|unix_timestamp|rand)\(\)/i, ' DEFAULT ($1())')
+    .replace(CALL_DEFAULT, (_, call: string) => ` DEFAULT (${call})`)
     .replace(/ DEFAULT (§\d+§)/, isText ? ' DEFAULT ($1)' : ' DEFAULT $1')
     .replace(/ IGNORED\b/, ' INVISIBLE');
   return adapted.replaceAll(/§(\d+)§/g, (_, index: string) => quoted[Number(index)]!);

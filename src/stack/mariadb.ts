@@ -1,6 +1,6 @@
 /** Starts the second source dialect, for tests. Only an installed MariaDB is used; none is fetched. */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startDatabase, USERS_SQL, type DatabaseServer } from './database-server.ts';
 import { ServerUnavailableError } from './errors.ts';
@@ -19,7 +19,10 @@ export async function startMariadb({ name, directory }: Omit<StartOptions, 'log'
   const folder = await runFolder(name, directory);
   const data = join(folder.path, 'data');
   const users = join(folder.path, 'users.sql');
-  const args = ['--no-defaults', ...asRoot()];
+  // A folder of its own: a MariaDB that starts clears the temporary tables of all others out of a shared one.
+  const temporary = join(folder.path, 'tmp');
+  await mkdir(temporary, { recursive: true });
+  const args = ['--no-defaults', ...asRoot(), `--tmpdir=${temporary}`];
   if (!existsSync(data)) {
     const options = ['--auth-root-authentication-method=normal', '--skip-test-db', `--datadir=${data}`];
     // Two installs at once trip over each other's temporary tables in a shared folder.

@@ -151,7 +151,7 @@ const geometries = all('g', 'raw', {
   MULTIPOLYGON: [geometry('MULTIPOLYGON(((0 0, 1 0, 1 1, 0 0)))')],
   GEOMETRYCOLLECTION: [
     geometry('GEOMETRYCOLLECTION(POINT(1 1))'),
-    geometry('GEOMETRYCOLLECTION(GEOMETRYCOLLECTION(POINT(1 1)))'),
+    geometry('GEOMETRYCOLLECTION(POINT(1 1), POINT(2 2))'),
   ],
 });
 
@@ -214,6 +214,15 @@ export const zooOf = (server: Server): Species[] =>
     ...geometries,
     ...strangers,
     ...odd,
-  ].filter(({ only }) => only === undefined || only === server);
+  ]
+    .filter(({ only }) => only === undefined || only === server)
+    .map((species) =>
+      server === 'mysql'
+        ? species
+        : { ...species, values: species.values.filter((value) => value !== MINUS_ZERO) },
+    );
+
+/** MariaDB prints -0 as 0, so nobody who asks it can tell. */
+const MINUS_ZERO = "'-0'";
 
 export const quoted = (name: string): string => `\`${name.replaceAll('`', '``')}\``;

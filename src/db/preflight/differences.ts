@@ -73,10 +73,16 @@ const WIDER: readonly (readonly string[])[] = [
   ['tinyblob', 'blob', 'mediumblob', 'longblob'],
 ];
 
+/** Types that only MariaDB has, and the characters that their text needs. */
+const PRINTED: Readonly<Record<string, number>> = { inet4: 15, inet6: 39, uuid: 36 };
+
 function holds(column: Column, there: Column): boolean {
   if (canonicalType(column.declared) === canonicalType(there.declared)) return true;
   // MariaDB's JSON is text: a LONGTEXT keeps it as it was written.
   if (column.type === 'json' && column.charset !== null && there.type === 'longtext') return true;
+  const printed = PRINTED[column.type];
+  if (printed !== undefined && (there.type === 'char' || there.type === 'varchar'))
+    return (there.characters ?? 0) >= printed;
   if (column.unsigned !== there.unsigned) return false;
   if (column.type === there.type && (column.type === 'varchar' || column.type === 'varbinary')) {
     return (there.characters ?? 0) >= (column.characters ?? 0);
