@@ -25,6 +25,7 @@ const TABLE = 'order';
 const LIMITS = {
   windowTarget: 300,
   windowRows: 25,
+  reconcileRows: 25,
   windowBytes: 8 * 1024 * 1024,
   backfillParallel: 1,
   threadsRunning: 100,
