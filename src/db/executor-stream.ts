@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 
 import { DatabaseError } from '../domain/errors.ts';
-import { storedColumns, type Column } from './catalog.ts';
+import type { Column } from './catalog.ts';
 import type { RawRow } from './database.ts';
 import type { Executor, HashedRow } from './executor.ts';
 import { canonicalJson } from './json-canonical.ts';
