@@ -123,7 +123,6 @@ export class Session {
     if (warnings.some((warning) => warning['Code'] === '1062'))
       return new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
     const [first] = warnings;
-    console.error(warnings.slice(0, 3));
     const column = /column '([^']+)'/.exec(first?.['Message'] ?? '')?.[1];
     const where = column === undefined ? 'a value' : `the value of column ${column}`;
     return new DatabaseError(

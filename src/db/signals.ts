@@ -148,14 +148,14 @@ async function readStatus(session: Session): Promise<Map<string, string>> {
 }
 
 async function readHistoryList(session: Session): Promise<Reading> {
+  // Its state is STATUS on MySQL, ENABLED on MariaDB.
   const [row] = await session.rows(
-    "SELECT `COUNT` AS n, STATUS AS state FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'",
+    "SELECT * FROM information_schema.INNODB_METRICS WHERE NAME = 'trx_rseg_history_len'",
   );
   if (row === undefined) return { unreadable: 'the server does not say it' };
-  // MySQL says enabled or disabled, MariaDB 1 or 0.
-  const isOff = row['state'] === 'disabled' || row['state'] === '0';
+  const isOff = row['STATUS'] === 'disabled' || row['ENABLED'] === '0';
   if (isOff) return { unreadable: "it is off: SET GLOBAL innodb_monitor_enable = 'trx_rseg_history_len'" };
-  return Number(row['n']);
+  return Number(row['COUNT']);
 }
 
 const beat = (session: Session, table: string): Promise<unknown> =>
