@@ -4,6 +4,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import type { Result } from './result.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promise<Result> }>>> = {
+  reconcile: () => import('./reconcile.ts'),
+  backfill: () => import('./backfill.ts'),
+  'backfill-load': () => import('./backfill-load.ts'),
+  capture: () => import('./capture.ts'),
+  mirror: () => import('./mirror.ts'),
+  verdict: () => import('./verdict.ts'),
   memory: () => import('./memory.ts'),
   write: () => import('./write.ts'),
 };

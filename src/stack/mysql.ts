@@ -15,6 +15,8 @@ export interface StartOptions {
   readonly log?: Log;
   /** Keeps the files here, under `name`; without it they are temporary. */
   readonly directory?: string;
+  /** Options of the server itself that come after, and so instead of, ours. */
+  readonly options?: readonly string[];
 }
 
 /** Raise it when the way a data folder is initialised changes: the cached ones are then made anew. */
@@ -31,7 +33,12 @@ const DURABLE = ['--innodb-flush-log-at-trx-commit=1', '--sync-binlog=1'];
 const BINLOG = ['--log-bin=binlog', '--binlog-expire-logs-seconds=3600', '--max-binlog-size=64M'];
 
 /** A further server, beside the source and the target or alone. @throws ServerUnavailableError, ServerStartError */
-export async function startMysql({ name, log = () => {}, directory }: StartOptions): Promise<DatabaseServer> {
+export async function startMysql({
+  name,
+  log = () => {},
+  directory,
+  options = [],
+}: StartOptions): Promise<DatabaseServer> {
   const program = await mysqlProgram(log);
   const template = await initialisedData(program, log);
   const folder = await runFolder(name, directory);
@@ -45,7 +52,7 @@ export async function startMysql({ name, log = () => {}, directory }: StartOptio
     title: `The ${name} MySQL`,
     folder,
     command: program.command,
-    args: [...program.args, ...asRoot(), ...MEMORY, ...DURABLE, ...BINLOG, '--loose-mysqlx=OFF'],
+    args: [...program.args, ...asRoot(), ...MEMORY, ...DURABLE, ...BINLOG, '--loose-mysqlx=OFF', ...options],
   });
 }
 
