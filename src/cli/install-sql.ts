@@ -69,16 +69,11 @@ async function triggersOf(plan: Plan, pair: Home, number: (table: string) => num
   });
   const byName = new Map(plans.map((one) => [one.table.name, one]));
   const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
-  const otherNames = [...new Set(foreignKeys.flatMap((key) => [key.table, key.parent]))].filter(
-    (name) => !byName.has(name),
-  );
-  const others = await readTables(pair.source, pair.sourceSchema, otherNames);
   const triggers = planTriggers({
     schema: pair.sourceSchema,
     control: pair.control,
     tables: plans.map((one) => track(one, byName, pair.owner)),
     foreignKeys,
-    others: new Map(others.map((table) => [table.name, table])),
   });
   return triggers.map((trigger) => createTriggerSql(pair.sourceSchema, trigger));
 }

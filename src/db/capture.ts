@@ -12,7 +12,7 @@ import type { TablePlan } from '../domain/plan.ts';
 import { isPerTenant } from '../domain/tenant-schema.ts';
 import { lostCapture, recordTriggers, standingTriggers, stands } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
-import { readForeignKeys, readTables } from './catalog.ts';
+import { readForeignKeys } from './catalog.ts';
 import type { Database, Session } from './database.ts';
 import { readIncarnations } from './incarnation.ts';
 import { recordShapes } from './shapes.ts';
@@ -71,17 +71,11 @@ export async function captureInput(pair: Home): Promise<CaptureInput> {
   if (missing.length > 0) throw isGone(missing[0]!);
   const tracked = parentsFirst(tables);
   const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
-  const names = new Set(tracked.map(({ table }) => table.name));
-  const otherNames = [...new Set(foreignKeys.flatMap((key) => [key.table, key.parent]))].filter(
-    (name) => !names.has(name),
-  );
-  const others = await readTables(pair.source, pair.sourceSchema, otherNames);
   return {
     schema: pair.sourceSchema,
     control: pair.control,
     tables: tracked,
     foreignKeys,
-    others: new Map(others.map((table) => [table.name, table])),
   };
 }
 

@@ -7,6 +7,7 @@
 import type { Capture } from '../domain/capture.ts';
 import type { Problem } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
+import { cascades } from './preflight/cascade-checks.ts';
 import * as modes from './preflight/mode-checks.ts';
 import * as servers from './preflight/server-checks.ts';
 import { takeSurvey, type Sides, type Survey } from './preflight/survey.ts';
@@ -35,7 +36,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   'primary keys': tables.primaryKeys,
   'column types': tables.columnKinds,
   'time columns': tables.timeColumns,
-  cascades: tables.cascades,
+  cascades,
   'keys to other schemas': outsideKeys,
   tenancies: tenants.tenancies,
   'tenant ids of the plan': tenants.tenantForms,

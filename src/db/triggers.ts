@@ -9,8 +9,10 @@
 import { createHash } from 'node:crypto';
 
 import { UNRESOLVED } from '../domain/stage.ts';
-import type { Column, ForeignKey, Table } from './catalog.ts';
+import { cascadeTriggers } from './cascades.ts';
+import type { Column, ForeignKey } from './catalog.ts';
 import { columnOf } from './catalog.ts';
+import { journalReached } from './journal-sql.ts';
 import { keyOfColumns, keySql } from './keys.ts';
 import { ident, qualified, tenantLiteral } from './sql.ts';
 import { ownerOf, tenantBytes, type TrackedTable } from './tenancy.ts';
@@ -29,8 +31,6 @@ export interface CaptureInput {
   readonly control: string;
   readonly tables: readonly TrackedTable[];
   readonly foreignKeys: readonly ForeignKey[];
-  /** Untracked tables that foreign keys lead from, by name. */
-  readonly others: ReadonlyMap<string, Table>;
 }
 
 export const createTriggerSql = (schema: string, trigger: Trigger): string =>
@@ -44,7 +44,7 @@ export const TRIGGER_PREFIX = 'switchback_';
 /** Every trigger of a migration, in the order in which they are installed: children before parents. */
 export function planTriggers(input: CaptureInput): Trigger[] {
   const own = [...input.tables].reverse().flatMap((tracked) => rowTriggers(input, tracked));
-  return [...own, ...cascadeTriggers(input)].map(named);
+  return [...own, ...cascadeTriggers(input, TRIGGER_PREFIX)].map(named);
 }
 
 const NAME_MAX = 64;
@@ -131,15 +131,6 @@ function journalRow(control: string, tracked: TrackedTable, row: 'NEW' | 'OLD'):
   )} END;`;
 }
 
-interface Hop {
-  readonly child: TrackedTable;
-  /** `child.column = parent.column` pairs, from the nearest table outward. */
-  readonly path: readonly {
-    readonly table: Table;
-    readonly columns: readonly [child: string, parent: string][];
-  }[];
-}
-
 /**
  * A parent that changes its tenant or key takes its children along: they are journaled under both. One that
  * goes leaves them to nobody, one that comes may find some, written before it or left by another.
@@ -150,133 +141,21 @@ function journalChildren(
   images: readonly ('OLD' | 'NEW')[],
 ): string {
   return input.tables
-    .flatMap((child): Hop[] => {
+    .flatMap((child) => {
       const depth = child.chain.findIndex((link) => link.parent.name === parent.table.name);
       if (depth < 0) return [];
       const path = child.chain.slice(0, depth + 1).map((link, index) => ({
-        table: index === 0 ? child.table : child.chain[index - 1]!.parent,
-        columns: [[link.column, link.references]] as [string, string][],
+        table: index === 0 ? child.table.name : child.chain[index - 1]!.parent.name,
+        columns: [[link.column, link.references] as const],
       }));
-      return [{ child, path }];
+      return images.map((row) => {
+        // A parent without a tenant of its own leaves it to whoever applies the row.
+        const owner =
+          parent.tenancy.kind === 'column'
+            ? tenantBytes(parent.tenantColumn!, `${row}.${ident(parent.tenantColumn!.name)}`)
+            : tenantLiteral(child.tenantColumn === null ? ownerOf(child) : UNRESOLVED);
+        return journalReached(input, child, { path, row, owner, join: '' });
+      });
     })
-    .flatMap((hop) => images.map((row) => journalReached(input.control, parent, hop, row)))
     .join('');
 }
-
-/**
- * Journals the rows that a parent row reaches, through a cursor: a cursor reads without locks, where
- * INSERT … SELECT would lock every child. The tenant is the parent row's own where it has one.
- */
-function journalReached(
-  control: string,
-  parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null,
-  hop: Hop,
-  row: 'NEW' | 'OLD',
-): string {
-  const { child, path } = hop;
-  const nearest = path.length - 1;
-  const from = path
-    .map(({ table }, index) => {
-      const name = `${qualified(table.schema, table.name)} c${index}`;
-      if (index === 0) return name;
-      const on = path[index - 1]!.columns.map(
-        ([down, up]) => `c${index}.${ident(up)} = c${index - 1}.${ident(down)}`,
-      ).join(' AND ');
-      return `JOIN ${name} ON ${on}`;
-    })
-    .join(' ');
-  const where = path[nearest]!.columns.map(
-    ([down, up]) => `c${nearest}.${ident(down)} = ${row}.${ident(up)}`,
-  ).join(' AND ');
-  const owner = ownerOfReached(parent, child, row);
-  const insert = `INSERT INTO ${qualified(control, 'journal')} (tenant, table_id, row_key, parent_key) VALUES (IFNULL(owner, ${tenantLiteral(UNRESOLVED)}), ${child.id}, reached, NULL);`;
-  return `BEGIN DECLARE finished INT DEFAULT 0; DECLARE reached VARBINARY(8192); DECLARE owner VARBINARY(1020); DECLARE found CURSOR FOR SELECT ${keySql(child.table, 'c0')}, ${owner} FROM ${from} WHERE ${where}; DECLARE CONTINUE HANDLER FOR NOT FOUND SET finished = 1; OPEN found; fetching: LOOP FETCH found INTO reached, owner; IF finished = 1 THEN LEAVE fetching; END IF; ${insert} END LOOP; CLOSE found; END; `;
-}
-
-function ownerOfReached(
-  parent: Pick<TrackedTable, 'table' | 'tenancy' | 'tenantColumn'> | null,
-  child: TrackedTable,
-  row: 'NEW' | 'OLD',
-): string {
-  if (child.tenantColumn === null) return tenantLiteral(ownerOf(child));
-  if (child.tenancy.kind === 'column')
-    return tenantBytes(child.tenantColumn, `c0.${ident(child.tenantColumn.name)}`);
-  if (parent?.tenancy.kind === 'column')
-    return tenantBytes(parent.tenantColumn!, `${row}.${ident(parent.tenantColumn!.name)}`);
-  return tenantLiteral(UNRESOLVED);
-}
-
-type Action = 'onDelete' | 'onUpdate';
-const CHANGES_ROWS: Readonly<Record<Action, ReadonlySet<string>>> = {
-  onDelete: new Set(['CASCADE', 'SET NULL']),
-  onUpdate: new Set(['CASCADE', 'SET NULL']),
-};
-
-interface CascadeTrigger {
-  readonly action: Action;
-  readonly timing: Trigger['timing'];
-  readonly event: Trigger['event'];
-  readonly row: 'OLD' | 'NEW';
-}
-
-/** Children are found by what they refer to before; one whose own key follows has its new key only after. */
-const CASCADES: Readonly<Record<string, CascadeTrigger>> = {
-  delete: { action: 'onDelete', timing: 'BEFORE', event: 'DELETE', row: 'OLD' },
-  update: { action: 'onUpdate', timing: 'BEFORE', event: 'UPDATE', row: 'OLD' },
-  updated: { action: 'onUpdate', timing: 'AFTER', event: 'UPDATE', row: 'NEW' },
-};
-
-/** Triggers on every table from which a foreign key's action reaches a tracked table, over any number of levels. */
-function cascadeTriggers(input: CaptureInput): Trigger[] {
-  const parents = [...new Set(input.foreignKeys.map((key) => key.parent))].sort();
-  return parents.flatMap((parent) =>
-    Object.entries(CASCADES).flatMap(([name, { action, timing, event, row }]): Trigger[] => {
-      const hops = cascadeHops(input, parent, action, new Set([parent]));
-      if (hops.length === 0) return [];
-      const tracked = input.tables.find(({ table }) => table.name === parent) ?? null;
-      const body = hops.map((hop) => journalReached(input.control, tracked, hop, row)).join('');
-      return [
-        {
-          name: `${TRIGGER_PREFIX}cascade_${name}_${parent}`,
-          table: parent,
-          timing,
-          event,
-          body: `BEGIN ${event === 'UPDATE' ? whenReferencedChanges(input, parent, body) : body}END`,
-        },
-      ];
-    }),
-  );
-}
-
-/** An update that leaves the referenced columns alone cascades to nobody. */
-function whenReferencedChanges(input: CaptureInput, parent: string, body: string): string {
-  const columns = new Set(
-    input.foreignKeys
-      .filter((key) => key.parent === parent && CHANGES_ROWS.onUpdate.has(key.onUpdate))
-      .flatMap((key) => key.parentColumns),
-  );
-  const same = [...columns].map((column) => `OLD.${ident(column)} <=> NEW.${ident(column)}`).join(' AND ');
-  return `IF NOT (${same}) THEN ${body}END IF; `;
-}
-
-function cascadeHops(input: CaptureInput, parent: string, action: Action, seen: ReadonlySet<string>): Hop[] {
-  return input.foreignKeys
-    .filter((key) => key.parent === parent && CHANGES_ROWS[action].has(key[action]))
-    .flatMap((key): Hop[] => {
-      const table = tableByName(input, key.table);
-      if (table === null) return [];
-      const step = {
-        table,
-        columns: key.columns.map((column, index): [string, string] => [column, key.parentColumns[index]!]),
-      };
-      const child = input.tables.find((tracked) => tracked.table.name === key.table);
-      const here: Hop[] = child === undefined ? [] : [{ child, path: [step] }];
-      // SET NULL changes the child but does not delete it: nothing cascades further.
-      if (seen.has(key.table) || key[action] !== 'CASCADE') return here;
-      const further = cascadeHops(input, key.table, action, new Set([...seen, key.table]));
-      return [...here, ...further.map((hop) => ({ child: hop.child, path: [...hop.path, step] }))];
-    });
-}
-
-const tableByName = (input: CaptureInput, name: string): Table | null =>
-  input.tables.find(({ table }) => table.name === name)?.table ?? input.others.get(name) ?? null;

@@ -239,8 +239,8 @@ describe('foreign keys that act', () => {
     expect(await journal(fixture())).toEqual(
       expect.arrayContaining([
         'customers 2:10 ant',
-        'notes 2:101:1 _unresolved',
-        'notes 2:101:2 _unresolved',
+        'notes 2:101:1 ant',
+        'notes 2:101:2 ant',
         'tags 1:1 ant',
       ]),
     );

@@ -213,23 +213,6 @@ describe('source tables', () => {
       'tables.g.time | at | has no index on exactly (tenant_id, at), or on these and then the primary key',
     ]);
   });
-
-  test('may not cascade from where capture cannot stand', async () => {
-    const other = `${SCHEMA}_other`;
-    await onBoth(create(CUSTOMERS));
-    await onSource(
-      `CREATE DATABASE ${other}`,
-      `CREATE TABLE ${other}.owners (id BIGINT PRIMARY KEY)`,
-      `ALTER TABLE ${SCHEMA}.customers ADD CONSTRAINT far FOREIGN KEY (id) REFERENCES ${other}.owners (id) ON DELETE CASCADE`,
-    );
-
-    const problems = await look(plan(one('customers')));
-    await onSource(`ALTER TABLE ${SCHEMA}.customers DROP FOREIGN KEY far`, `DROP DATABASE ${other}`);
-
-    expect(brief(problems)).toEqual([
-      `tables.customers | far | cascades from ${other}.owners, where capture cannot stand`,
-    ]);
-  });
 });
 
 describe('tenant ids', () => {

@@ -114,30 +114,3 @@ export function hintFor(table: Table, name: string): string {
     ? `columns of ${table.name}: ${names.slice(0, 20).join(', ')}`
     : `did you mean ${hint}?`;
 }
-
-/** A cascade fires no trigger on the child; capture stands on the parent, which must be within its reach. */
-export async function cascades({ plan, source }: Survey): Promise<Problem[]> {
-  if (source === null) return [];
-  const rows = await source.db.rows(
-    `SELECT k.TABLE_NAME AS tbl, k.CONSTRAINT_NAME AS name, k.REFERENCED_TABLE_SCHEMA AS parent_schema, k.REFERENCED_TABLE_NAME AS parent
-     FROM information_schema.KEY_COLUMN_USAGE k
-     JOIN information_schema.REFERENTIAL_CONSTRAINTS r
-       ON r.CONSTRAINT_SCHEMA = k.CONSTRAINT_SCHEMA AND r.CONSTRAINT_NAME = k.CONSTRAINT_NAME AND r.TABLE_NAME = k.TABLE_NAME
-     WHERE k.TABLE_SCHEMA = ? AND k.ORDINAL_POSITION = 1 AND k.REFERENCED_TABLE_NAME IS NOT NULL
-       AND (r.DELETE_RULE IN ('CASCADE', 'SET NULL') OR r.UPDATE_RULE IN ('CASCADE', 'SET NULL'))`,
-    [source.schema],
-  );
-  const tracked = new Set(plan.tables.map(({ name }) => name));
-  return rows
-    .filter((row) => tracked.has(row['tbl'] ?? ''))
-    .filter((row) => {
-      const relation = source.relations.get(row['parent'] ?? '');
-      return row['parent_schema'] !== source.schema || relation?.engine !== 'InnoDB';
-    })
-    .map((row) => ({
-      field: `tables.${row['tbl']}`,
-      value: row['name'] ?? '',
-      problem: `cascades from ${row['parent_schema']}.${row['parent']}, where capture cannot stand`,
-      remedy: 'change the foreign key to RESTRICT or NO ACTION',
-    }));
-}
