@@ -12,6 +12,7 @@ import { lostFor } from '../src/db/lost-capture.ts';
 import { probeDigest } from '../src/db/digest.ts';
 import { preflight } from '../src/db/preflight.ts';
 import { readMigration } from '../src/db/migrations.ts';
+import { ProgressRow } from '../src/db/progress.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
 
@@ -62,6 +63,7 @@ export function dataActivities(deps: Deps): DataActivities {
       const tracked = await deps.tracked();
       const ends = Date.now() + slice;
       const progress = new Progress(await readProgress(pair, tenant, round));
+      const row = new ProgressRow(pair, tenant, 'backfill');
       const tables = tablesOf(tracked, tenant);
       const copied = await copyTables(pair, tracked, tables, {
         tenant,
@@ -69,16 +71,18 @@ export function dataActivities(deps: Deps): DataActivities {
         limits,
         pace: async () =>
           (await readMigration(pair.source, pair.control, tenant))?.rowsPerSecond || limits.rowsPerSecond,
-        progress: (table, why) =>
-          beat({
-            table: tracked.source(table.tableId).table.name,
-            ...progress.add(table),
-            ...(why === null ? {} : { throttled: why }),
-          }),
+        progress: (table, why) => {
+          const told = progress.add(table);
+          row.note(progress.rows, why);
+          const { name } = tracked.source(table.tableId).table;
+          beat({ table: name, ...told, ...(why === null ? {} : { throttled: why }) });
+        },
         until: () => Date.now() > ends,
         throttle,
       });
-      return { finished: copied.every((table) => table.finished), ...sum(copied) };
+      const finished = copied.every((table) => table.finished);
+      await row.end(finished);
+      return { finished, ...sum(copied) };
     },
   });
 }
@@ -97,6 +101,11 @@ class Progress {
   constructor(done: readonly TableProgress[]) {
     this.#tables = new Map(done.map((table) => [table.tableId, table]));
     this.#before = sum(done).copied;
+  }
+
+  /** Copied by this attempt. */
+  get rows(): number {
+    return sum([...this.#tables.values()]).copied - this.#before;
   }
 
   add(table: TableProgress): { copied: number; estimated: number; rowsPerSecond: number; attempt: number } {

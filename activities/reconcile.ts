@@ -8,6 +8,7 @@ import { tripBack } from '../src/db/migrations.ts';
 import { reconcileSlice } from '../src/db/reconcile.ts';
 import { judgeNow, noteWaiting, type GateAnswer, type GateQuestion } from './control.ts';
 import { beat } from './data.ts';
+import { ProgressRow } from '../src/db/progress.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
 import { activityInfo } from '@temporalio/activity';
@@ -46,16 +47,22 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
   return guarded<ReconcileActivities>({
     async reconcileSlice({ tenant, limits, missingAgain, slice }) {
       const ends = Date.now() + slice;
+      const row = new ProgressRow(pair, tenant, 'reconcile');
+      let before: number | null = null;
       const result = await reconcileSlice(pair, await deps.tracked(), {
         tenant,
         limits,
         missingAgain,
         settle: deps.plan.durations.settle,
-        progress: ({ counts, position }, why) =>
-          beat({ ...counts, table: position.table + 1, ...(why === null ? {} : { throttled: why }) }),
+        progress: ({ counts, position }, why) => {
+          before ??= counts.rows;
+          row.note(counts.rows - before, why);
+          beat({ ...counts, table: position.table + 1, ...(why === null ? {} : { throttled: why }) });
+        },
         until: () => Date.now() > ends,
         throttle,
       });
+      await row.end(result.finished);
       if (result.stopped) {
         const flipped = await tripBack(
           pair,

@@ -1,8 +1,9 @@
 /** Where every tenant stands, in a handful of statements however many there are. Needs the source; the target adds its part. */
 import type { Plan } from '../domain/plan.ts';
 import type { Milliseconds } from '../domain/duration.ts';
-import type { Mode } from '../domain/phase.ts';
+import type { Mode, Phase } from '../domain/phase.ts';
 import { SHARED } from '../domain/stage.ts';
+import { readProgressRows, type Activity, type Progress } from '../db/progress.ts';
 import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
 import { qualified } from '../db/sql.ts';
@@ -21,6 +22,13 @@ export interface Backfill {
   readonly rowsPerSecond: number | null;
   readonly etaMs: Milliseconds | null;
 }
+
+export interface Work extends Omit<Progress, 'tenant'> {
+  /** Its worker writes every second; this one has not for long. */
+  readonly stale: boolean;
+}
+
+const STALE: Milliseconds = 10_000;
 
 export interface TenantState {
   readonly tenant: string;
@@ -41,6 +49,8 @@ export interface TenantState {
   readonly openDrift: number;
   /** Rows a second that `set-pace` allows; null: the plan's limit. */
   readonly pace: number | null;
+  /** Long work that is under way, or was when its worker was last heard of. */
+  readonly work: readonly Work[];
   readonly nodes: { readonly live: number; readonly following: number };
   readonly runId: string;
 }
@@ -68,6 +78,7 @@ interface Facts {
   readonly drift: ReadonlyMap<string, TextRow>;
   readonly cursors: ReadonlyMap<string, TextRow> | null;
   readonly nodes: readonly NodeLease[];
+  readonly work: readonly Progress[];
 }
 
 export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
@@ -94,7 +105,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
 async function readFacts(pair: Pair): Promise<Facts> {
   const { source, control } = pair;
   const table = (name: string): string => qualified(control, name);
-  const [clock, stages, nodes, journal, clean, drift, cursors] = await Promise.all([
+  const [clock, stages, nodes, journal, clean, drift, work, cursors] = await Promise.all([
     source.rows('SELECT UNIX_TIMESTAMP(NOW(6)) * 1000 AS now'),
     readStages(source, control, -1),
     readNodes(source, control),
@@ -110,6 +121,7 @@ async function readFacts(pair: Pair): Promise<Facts> {
     source.rows(
       `SELECT tenant, COUNT(*) AS n FROM ${table('drift')} WHERE repaired_at IS NULL GROUP BY tenant`,
     ),
+    readProgressRows(source, control),
     readCursorSums(pair),
   ]);
   return {
@@ -119,6 +131,7 @@ async function readFacts(pair: Pair): Promise<Facts> {
     journal: byTenant(journal),
     clean: byTenant(clean),
     drift: byTenant(drift),
+    work,
     cursors,
   };
 }
@@ -146,6 +159,7 @@ function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
   const stage = facts.stages.get(tenant);
   const version = stage?.version ?? 0;
   const journal = facts.journal.get(tenant);
+  const work = workOf(migration, facts.work);
   const cleanSince = facts.clean.get(tenant)?.['at'];
   return {
     tenant,
@@ -161,7 +175,8 @@ function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
     version,
     dirty: stage?.dirty ?? false,
     journal: { rows: Number(journal?.['n'] ?? 0), ageMs: Number(journal?.['age'] ?? 0) },
-    backfill: facts.cursors === null ? null : backfillOf(migration, facts.cursors, plan),
+    work,
+    backfill: facts.cursors === null ? null : backfillOf(migration, facts.cursors, plan, work),
     cleanSince: cleanSince === undefined || cleanSince === null ? null : iso(Number(cleanSince)),
     openDrift: Number(facts.drift.get(tenant)?.['n'] ?? 0),
     nodes: {
@@ -172,11 +187,29 @@ function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
   };
 }
 
+const BEFORE_RECONCILE: ReadonlySet<Phase> = new Set(['preflight', 'dual-write', 'backfill', 'aborted']);
+
+/** What belongs to the phase and is not held; a row that a cancelled slice left behind says nothing. */
+function workOf({ tenant, phase, mode }: Migration, rows: readonly Progress[]): Work[] {
+  const isHeld = mode === 'paused' || mode === 'stopped';
+  const goesOn: Readonly<Record<Activity, boolean>> = {
+    backfill: phase === 'backfill' && !isHeld,
+    reconcile: !BEFORE_RECONCILE.has(phase) && !(isHeld && phase === 'reconcile'),
+  };
+  return rows
+    .filter((row) => row.tenant === tenant && goesOn[row.activity])
+    .map(({ activity, rowsPerSecond, slow, slowForMs, ageMs }) => {
+      const stale = ageMs > STALE;
+      return { activity, rowsPerSecond, slow, slowForMs, ageMs, stale };
+    });
+}
+
 /** The estimate is whole only when every table was begun; a rate over less than a percent says nothing. */
 function backfillOf(
   { tenant, round, phase, since }: Migration,
   cursors: ReadonlyMap<string, TextRow>,
   plan: Plan,
+  work: readonly Work[],
 ): Backfill {
   const row = cursors.get(keyOf(tenant, round));
   const all = plan.tables.filter(({ tenancy }) => (tenancy.kind === 'shared') === (tenant === SHARED)).length;
@@ -184,7 +217,9 @@ function backfillOf(
   const estimated = Number(row?.['begun'] ?? 0) >= all ? Number(row?.['estimated'] ?? 0) : null;
   const share = estimated === null || estimated === 0 ? null : copied / estimated;
   const seconds = (Number(row?.['at'] ?? 0) - since) / 1_000;
-  const rate = phase === 'backfill' && copied > 0 && seconds > 0 ? Math.round(copied / seconds) : null;
+  const usual = phase === 'backfill' && copied > 0 && seconds > 0 ? Math.round(copied / seconds) : null;
+  const lately = work.find(({ activity, stale }) => activity === 'backfill' && !stale)?.rowsPerSecond;
+  const rate = lately ?? usual;
   const told = share !== null && share >= 0.01;
   return {
     copied,

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 
 import { formatDuration } from '../domain/duration.ts';
 import type { Mode } from '../domain/phase.ts';
-import type { Backfill, Fleet, TenantState } from './fleet.ts';
+import type { Backfill, Fleet, TenantState, Work } from './fleet.ts';
 import { some } from './context.ts';
 import { oneLine, type Terminal } from './terminal.ts';
 
@@ -70,7 +70,7 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
     `${state.nodes.following}/${state.nodes.live}`,
-    clip(terminal, oneLine(state.reason ?? '')),
+    clip(terminal, oneLine([state.reason, ...slow(state)].filter((text) => text !== null).join('; '))),
   ]);
   return [
     ...(tenants.length === 0 ? ['No tenant was started yet.'] : aligned(HEAD, rows)),
@@ -90,6 +90,7 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
     `  journal  ${journal(state)}`,
     `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
+    ...state.work.map((work) => `  ${work.activity.padEnd(9)}${how(work)}`),
     ...(state.pace === null
       ? []
       : [`  pace     at most ${state.pace} rows/s; set-pace --rows-per-second 0 lifts it`]),
@@ -99,6 +100,17 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     ...tableNotes(fleet),
   ];
 }
+
+/** What the work says about itself; a worker that is gone can't say that it is. */
+const how = ({ stale, ageMs, slow: why, slowForMs, rowsPerSecond }: Work): string =>
+  stale
+    ? `nothing heard for ${formatDuration(ageMs)}: is a worker running?`
+    : `${rowsPerSecond} rows/s${why === null ? '' : `, slow for ${formatDuration(slowForMs ?? 0)}: ${oneLine(why)}`}`;
+
+const slow = ({ work }: TenantState): string[] =>
+  work
+    .filter((one) => one.stale || one.slow !== null)
+    .map((one) => `${one.activity} ${one.stale ? how(one) : `slow: ${one.slow}`}`);
 
 const tableNotes = (fleet: Fleet): string[] => [
   ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. Its rows wait in the journal; see why.`),

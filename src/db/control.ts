@@ -51,6 +51,8 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
     columns_differing TEXT NULL, source_hash CHAR(64) NULL, target_hash CHAR(64) NULL, pass_id BIGINT UNSIGNED NULL, found_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
     repaired_at TIMESTAMP(6) NULL, verified_at TIMESTAMP(6) NULL, recurred TINYINT NOT NULL DEFAULT 0, repaired_by VARCHAR(16) NULL, inputs TEXT NULL, KEY by_tenant (tenant, id)`,
   heartbeat: HEARTBEAT,
+  progress: `tenant ${TENANT} NOT NULL, activity VARCHAR(16) NOT NULL, rows_per_second INT UNSIGNED NOT NULL, slow VARCHAR(500) NULL, slow_since TIMESTAMP(6) NULL, at TIMESTAMP(6) NOT NULL,
+    PRIMARY KEY (tenant, activity)`,
   certificate: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), content TEXT NOT NULL, KEY by_tenant (tenant, id)`,
 };
 

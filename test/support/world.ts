@@ -64,6 +64,7 @@ export interface World {
   /** An application node that follows every change, until the test file ends. */
   readonly followAsNode: () => void;
   readonly stage: (tenant: string) => Promise<string>;
+  readonly stopWorkers: () => Promise<void>;
 }
 
 const TABLES = [
@@ -253,6 +254,7 @@ function makeWorld(
       };
       follow().catch(() => {});
     },
+    stopWorkers: async () => void (await Promise.allSettled(workers.map((worker) => worker.stop()))),
     stage: async (tenant) => (await readStage(pair.source, pair.control, tenant))?.stage ?? 'none',
   };
   return world;
