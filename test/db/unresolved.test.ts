@@ -2,6 +2,7 @@
 import { beforeAll, expect, it } from 'vitest';
 
 import type { Session } from '../../src/db/database.ts';
+import { purgeJournal } from '../../src/db/mirror.ts';
 import { purgeUnresolved } from '../../src/db/mirror-loop.ts';
 import { changeStage, holdStages, startedTenants } from '../../src/db/stages.ts';
 import { child, column, useFixture } from '../support/pair.ts';
@@ -67,4 +68,22 @@ it('a start that has not committed yet keeps the rows', async () => {
   await pair.source.run(`UPDATE \`${pair.control}\`.stage SET stage = 'source-only'`);
   await purgeUnresolved(pair);
   expect(await unresolved()).toBe(0);
+});
+
+it('a start that has not committed yet keeps the rows of its tenant', async () => {
+  const { pair, sql, rows } = fixture();
+  await sql('source', "INSERT INTO customers VALUES (1, 'ant'), (2, 'ant')");
+  const journaled = async () =>
+    (await rows('source', `SELECT id FROM \`${pair.control}\`.journal WHERE tenant = 'ant'`)).length;
+  let purging: Promise<number> = Promise.resolve(-1);
+  await pair.source.transaction(async (session) => {
+    await begin(session);
+    purging = purgeJournal(pair, 'ant');
+    await session.run('DO SLEEP(0.2)');
+  });
+  expect(await purging).toBe(0);
+  expect(await journaled()).toBe(2);
+  await pair.source.run(`UPDATE \`${pair.control}\`.stage SET stage = 'source-only'`);
+  expect(await purgeJournal(pair, 'ant')).toBe(2);
+  expect(await journaled()).toBe(0);
 });

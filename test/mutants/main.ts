@@ -1,8 +1,9 @@
 /**
  * `npm run mutants`: breaks the product line by line, in a copy, and shows which test noticed.
  *
- * Every named test must pass on the copy as it is and fail on the mutant; the servers are started once. Names or
- * parts of names after it choose mutants. Exit code 1 when one survives.
+ * Every named test must pass on the copy as it is and fail on the mutant. Its whole file runs, since tests of a
+ * file build on each other; the servers are started once. Parts of names after it choose mutants. Exit code 1 when
+ * one survives.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -52,12 +53,17 @@ async function main(chosen: readonly string[]): Promise<number> {
     for (const path of COPIED) await cp(join(ROOT, path), join(copy, path), { recursive: true });
     await symlink(join(ROOT, 'node_modules'), join(copy, 'node_modules'));
     const results = [];
-    const sound = new Map<string, Outcome>();
+    const reports = new Map<string, Report | null>();
     for (const mutant of mutants) {
-      const key = `${mutant.test} ${mutant.title}`;
-      const before = sound.get(key) ?? (await test(copy, mutant, env));
-      sound.set(key, before);
-      const outcome = before === 'passed' ? await mutate(copy, mutant, () => test(copy, mutant, env)) : null;
+      const report = reports.get(mutant.test) ?? (await testFile(copy, mutant.test, env));
+      reports.set(mutant.test, report);
+      const before = outcomeOf(report, mutant.title);
+      const outcome =
+        before === 'passed'
+          ? await mutate(copy, mutant, async () =>
+              outcomeOf(await testFile(copy, mutant.test, env), mutant.title),
+            )
+          : null;
       results.push({ mutant, before, outcome });
       console.error(`${verdict(before, outcome).padEnd(9)} ${mutant.name}`);
     }
@@ -91,15 +97,20 @@ async function mutate(
   }
 }
 
-interface Report {
-  readonly testResults: readonly { readonly assertionResults: readonly { readonly status: string }[] }[];
+/** Status by the test's own name. */
+type Report = ReadonlyMap<string, string>;
+
+interface VitestReport {
+  readonly testResults: readonly {
+    readonly assertionResults: readonly { readonly title: string; readonly status: string }[];
+  }[];
 }
 
-async function test(copy: string, { test: file, title }: Mutant, env: NodeJS.ProcessEnv): Promise<Outcome> {
-  const report = join(copy, 'report.json');
-  await rm(report, { force: true });
-  const pattern = title.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
-  const args = ['run', file, '-t', pattern, '--reporter=json', `--outputFile=${report}`];
+/** @returns null when the file came to no end */
+async function testFile(copy: string, file: string, env: NodeJS.ProcessEnv): Promise<Report | null> {
+  const path = join(copy, 'report.json');
+  await rm(path, { force: true });
+  const args = ['run', file, '--reporter=json', `--outputFile=${path}`];
   const child = spawn(process.execPath, [join(copy, 'node_modules/vitest/vitest.mjs'), ...args], {
     cwd: copy,
     env,
@@ -108,13 +119,19 @@ async function test(copy: string, { test: file, title }: Mutant, env: NodeJS.Pro
   const timer = setTimeout(() => child.kill('SIGTERM'), PATIENCE_MS);
   const [code] = (await once(child, 'exit')) as [number | null];
   clearTimeout(timer);
-  if (code === null) return 'hung';
-  const { testResults } = JSON.parse(await readFile(report, 'utf8')) as Report;
-  const statuses = testResults.flatMap(({ assertionResults }) =>
-    assertionResults.map(({ status }) => status),
+  if (code === null) return null;
+  const { testResults } = JSON.parse(await readFile(path, 'utf8')) as VitestReport;
+  return new Map(
+    testResults.flatMap(({ assertionResults }) =>
+      assertionResults.map(({ title, status }) => [title, status]),
+    ),
   );
-  if (statuses.includes('failed')) return 'failed';
-  return code === 0 && statuses.includes('passed') ? 'passed' : 'not run';
+}
+
+function outcomeOf(report: Report | null, title: string): Outcome {
+  if (report === null) return 'hung';
+  const found = [...report].find(([name]) => name.startsWith(title))?.[1];
+  return found === 'passed' || found === 'failed' ? found : 'not run';
 }
 
 function verdict(before: Outcome, outcome: Outcome | null): string {

@@ -113,9 +113,14 @@ export const PROTOCOL: readonly Mutant[] = [
     test: 'test/db/load.test.ts', title: 'both ways write the same bytes, and both say what is in the way',
   },
   {
-    name: 'a purge does not hold the stage',
-    file: 'src/db/mirror.ts', find: ' LOCK IN SHARE MODE`,', put: '`,',
+    name: 'a purge of rows that are nobody\'s does not hold the stages',
+    file: 'src/db/stages.ts', find: ' WHERE id = 1 LOCK IN SHARE MODE`', put: ' WHERE id = 1`',
     test: 'test/db/unresolved.test.ts', title: 'the purge holds every stage: a start waits for it',
+  },
+  {
+    name: 'a purge of a tenant\'s journal does not hold its stage',
+    file: 'src/db/mirror.ts', find: ' LOCK IN SHARE MODE`,', put: '`,',
+    test: 'test/db/unresolved.test.ts', title: 'a start that has not committed yet keeps the rows of its tenant',
   },
   {
     name: 'a window commits after an ALTER on the target',
