@@ -74,7 +74,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'cascades are not journaled by the parent',
-    file: 'src/db/triggers.ts', find: 'return [...own, ...cascadeTriggers(input)]', put: 'return [...own]',
+    file: 'src/db/triggers.ts', find: 'return [...own, ...cascadeTriggers(input, TRIGGER_PREFIX)]', put: 'return [...own]',
     test: SERVERS, title: '12: a cascade fires no trigger of the child',
   },
   {
