@@ -13,7 +13,7 @@ import type { RawRow, Session } from './database.ts';
 import { HOLDS } from './held.ts';
 import { uniqueHolders } from './holders.ts';
 import { selectImage } from './images.ts';
-import { afterKey, keySql, upToKey } from './keys.ts';
+import { afterKey, keysJoin, keySql, keysTable, upToKey } from './keys.ts';
 import { loadMethod, loadRows } from './load.ts';
 import { shareTenant } from './lock.ts';
 import { assertShapes } from './shapes.ts';
@@ -221,9 +221,41 @@ async function freeUniqueValues(
   );
   const keys = new Set(rows.map((row) => row['row_key']!));
   const holders = await uniqueHolders(pair, tracked, tableId, keys);
-  await modeOf(tracked).repair(pair, tracked, {
-    tenants: [...new Set([tenant, ...holders.map((holder) => holder.tenant)])],
-    tableId,
-    keys: [...new Set(holders.map((holder) => holder.key))],
-  });
+  // The window replaces its own rows itself.
+  const inTheWay = holders.filter((holder) => holder.tenant !== tenant || !keys.has(holder.key));
+  const tenants = [...new Set([tenant, ...inTheWay.map((holder) => holder.tenant)])];
+  const own = [...new Set(inTheWay.map((holder) => holder.key))];
+  const { repair } = modeOf(tracked);
+  for (const parent of await parentsOf(pair, tracked, table, own))
+    await repair(pair, tracked, { tenants, ...parent });
+  await repair(pair, tracked, { tenants, tableId, keys: own });
+}
+
+/**
+ * A row belongs to whom its parent belongs to, on the target too: of a parent that changed its tenant, and
+ * was not mirrored yet, the rows would stay in the way.
+ *
+ * @returns the farthest first
+ */
+async function parentsOf(
+  pair: Pair,
+  tracked: Tracked,
+  { table, chain, ...side }: TrackedTable,
+  keys: readonly string[],
+): Promise<{ tableId: number; keys: string[] }[]> {
+  if (chain.length === 0 || keys.length === 0) return [];
+  const joins = joinChain({ table, chain, ...side }, 't', 'JOIN');
+  const columns = chain.map(({ parent }, depth) => `${keySql(parent, `p${depth}`)} AS k${depth}`);
+  const rows = await pair.source.rows(
+    `SELECT DISTINCT ${list(columns)} FROM ${keysTable(table.primary, keys)} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joins}`,
+  );
+  return chain
+    .map(({ parent }, depth) => ({
+      tableId: tracked
+        .all()
+        .find(({ table: { schema, name } }) => schema === parent.schema && name === parent.name)!.id,
+      keys: [...new Set(rows.map((row) => row[`k${depth}`]!))],
+    }))
+    .toReversed();
 }

@@ -26,7 +26,7 @@ const SEED = Number(process.env['SAKILA_SEED'] ?? 1_812);
 const TENANTS = [SHARED, ...STORES.map(String)];
 const LIMITS = {
   windowTarget: 300,
-  windowRows: 5_000,
+  windowRows: 2_000,
   windowBytes: 8_388_608,
   reconcileRows: 20_000,
   backfillParallel: 2,
@@ -71,7 +71,7 @@ async function write(seed: number, over: () => boolean): Promise<number> {
     try {
       await connection.query(sakilaWrite(random));
       commits += 1;
-      await sleep(5);
+      await sleep(10);
     } catch (error) {
       if (!EXPECTED.has((error as { errno: number }).errno)) throw error;
     }
