@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { copyTable } from '../../src/db/backfill.ts';
 import { readCursors, type TableProgress } from '../../src/db/copy-cursor.ts';
 import type { Pair } from '../../src/db/tracked.ts';
-import { column, dump, useFixture } from '../support/pair.ts';
+import { child, column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { FaultyDatabase, type Interference } from './protocol/faults.ts';
 
@@ -137,5 +137,37 @@ describe('a row that is in the way', () => {
     await sql('source', "UPDATE items SET email = 'e4' WHERE id = 27");
     expect(await copy(pair, 30)).toMatchObject({ finished: true });
     expect(await dump(fixture(), 'target', 'items')).toEqual(await dump(fixture(), 'source', 'items'));
+  });
+});
+
+describe('a row whose parent changed its tenant', () => {
+  const family = useFixture([
+    'CREATE TABLE parents (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, KEY (tenant_id))',
+    'CREATE TABLE children (id INT PRIMARY KEY, parent_id INT NOT NULL, n INT NOT NULL, KEY (parent_id))',
+  ]);
+
+  it('gives way before the mirror comes to the parent', async () => {
+    const { pair, sql, install, start } = family();
+    await install({ parents: column(), children: child('parents', 'parent_id') });
+    for (const tenant of ['ant', 'bee']) await start(tenant);
+    await sql('source', "INSERT INTO parents VALUES (1, 'ant'), (2, 'bee')");
+    await sql('source', 'INSERT INTO children VALUES (10, 1, 0), (11, 1, 0), (20, 2, 0)');
+    const { tracked, mirror } = family();
+    await mirror.drain('ant');
+    await sql('source', "UPDATE parents SET tenant_id = 'bee' WHERE id = 1");
+    await sql('source', 'UPDATE children SET n = 7 WHERE id = 10');
+
+    const done = await copyTable(pair, tracked, {
+      tenant: 'bee',
+      round: 1,
+      tableId: tracked.byName('children').id,
+      limits: LIMITS,
+      pace: () => Promise.resolve(0),
+      progress: () => {},
+      until: () => false,
+    });
+
+    expect(done).toMatchObject({ finished: true, copiedRows: 3 });
+    expect(await dump(family(), 'target', 'children')).toEqual(await dump(family(), 'source', 'children'));
   });
 });
