@@ -13,6 +13,7 @@ export const WRITES = [
   'delete',
   'key',
   'owner',
+  'owner',
   'ref',
   'unique swap',
   'many',
@@ -33,10 +34,11 @@ export const moves: fc.Arbitrary<Move[]> = fc.array(
     tenant: fc.nat(2),
     draw: fc.nat(1_000_000),
   }),
-  { minLength: 30, maxLength: 60 },
+  { minLength: 40, maxLength: 80 },
 );
 
-const REFS = 40;
+/** Few, so that most handles have a row, and most children a parent. */
+const REFS = 22;
 const UNIQUES = 12;
 
 export interface Scene {
