@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { TransientDatabaseError } from '../domain/errors.ts';
 import type { TablePlan } from '../domain/plan.ts';
 import { isPerTenant } from '../domain/tenant-schema.ts';
+import { blockerOf } from './blockers.ts';
 import { lostCapture, recordTriggers, standingTriggers, stands } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { readForeignKeys } from './catalog.ts';
@@ -120,9 +121,9 @@ async function installIn(pair: Home, report: (line: string) => void): Promise<vo
     if (!stands(standing, trigger)) await installTrigger(pair, input.schema, trigger, report);
   }
   const names = new Set(planned.map((trigger) => trigger.name));
-  for (const name of standing.keys()) {
+  for (const [name, { table }] of standing) {
     if (!names.has(name))
-      await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(input.schema, name)));
+      await impatiently(pair, table, report, (session) => session.run(dropTriggerSql(input.schema, name)));
   }
   await passBarrier(pair.source);
   const created = await readIncarnations(
@@ -152,9 +153,9 @@ export async function uninstallCapture(
 }
 
 async function uninstallIn(pair: Home, report: (line: string) => void): Promise<string[]> {
-  const names = [...(await standingTriggers(pair)).keys()];
-  for (const name of names) {
-    await impatiently(pair, name, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
+  const standing = await standingTriggers(pair);
+  for (const [name, { table }] of standing) {
+    await impatiently(pair, table, report, (session) => session.run(dropTriggerSql(pair.sourceSchema, name)));
   }
   await pair.source.transaction(async (session) => {
     await recordTriggers(session, pair, [], new Map());
@@ -162,7 +163,7 @@ async function uninstallIn(pair: Home, report: (line: string) => void): Promise<
       `UPDATE ${qualified(pair.control, 'tracked_table')} SET installed_at = NULL WHERE ${ofHome(pair)}`,
     );
   });
-  return names;
+  return [...standing.keys()];
 }
 
 async function installTrigger(
@@ -199,23 +200,13 @@ async function impatiently(
       return;
     } catch (error) {
       if (!(error instanceof TransientDatabaseError) || error.errno !== 1205) throw error;
-      const blocker = await oldestTransaction(pair.source);
+      const blocker = await blockerOf(pair.source, { schema: pair.sourceSchema, table });
       if (attempt === ATTEMPTS)
         throw new TransientDatabaseError(`source: ${table} stays locked; ${blocker}`, 1205);
       if (attempt % 5 === 1) report(`waiting for ${table}: ${blocker}`);
       await sleep(Math.min(200 * attempt, 2_000));
     }
   }
-}
-
-async function oldestTransaction(source: Database): Promise<string> {
-  const [row] = await source.rows(
-    `SELECT trx_mysql_thread_id AS id, TIMESTAMPDIFF(SECOND, trx_started, NOW()) AS age FROM information_schema.INNODB_TRX
-     WHERE trx_mysql_thread_id <> CONNECTION_ID() ORDER BY trx_started LIMIT 1`,
-  );
-  return row === undefined
-    ? 'no open transaction is visible'
-    : `the oldest open transaction is connection ${row['id']}, open for ${row['age']} s`;
 }
 
 /** @throws TransientDatabaseError while an XA transaction is prepared: its commit might not be journaled. */
