@@ -11,6 +11,7 @@ import { alteredTables } from '../db/shapes.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import { readNodes, readStages, type NodeLease, type StageRow } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
+import { captureFacts, type CaptureFacts } from './capture-text.ts';
 
 export interface Backfill {
   readonly copied: number;
@@ -55,7 +56,7 @@ export interface TenantState {
   readonly runId: string;
 }
 
-export interface Fleet {
+export interface Fleet extends CaptureFacts {
   readonly at: string;
   readonly tenants: readonly TenantState[];
   /** Tenants of the plan that nobody started. */
@@ -94,6 +95,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
   const started = new Set(migrations.map(({ tenant }) => tenant));
   return {
     at: iso(facts.now),
+    ...captureFacts(plan.capture),
     tenants,
     notStarted: known.filter((tenant) => !started.has(tenant)),
     targetReachable: facts.cursors !== null,

@@ -7,6 +7,7 @@ import { preflight } from '../db/preflight.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Plan } from '../domain/plan.ts';
+import { captureFacts, captureLines } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
@@ -32,11 +33,13 @@ export const run: Handler = async (context) => {
   const tenants = tenantsOf(plan);
   const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
   const executors = await lookAtExecutors(plan, pair);
+  const capture = captureFacts(plan.capture);
   const data = {
     plan: plan.name,
     tables: plan.tables.length,
     waves: plan.waves.length,
     tenants: tenants.length,
+    ...capture,
   };
   return {
     data: { ...data, problems: [], warnings, executors },
@@ -47,6 +50,7 @@ export const run: Handler = async (context) => {
       `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
       ...digestLines(executors),
       ...warnings.map((warning) => `  note    ${warning}`),
+      ...captureLines(capture),
     ],
     next: [...next, context.change('install')],
   };

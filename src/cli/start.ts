@@ -9,6 +9,7 @@ import { readMigration } from '../db/migrations.ts';
 import { appendAudit } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { TenantInput } from '../../workflows/messages.ts';
+import { captureFacts, captureLines } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context, Who } from './context.ts';
@@ -30,9 +31,10 @@ export const run: Handler = async (context, input) => {
   }
   began.push(await (input.has('adopt') ? adopt(scene, tenant) : startNew(scene, tenant)));
   await noteWithoutWorker(scene);
+  const capture = captureFacts(plan.capture);
   return {
-    data: { started: began },
-    lines: began.map(say),
+    data: { started: began, ...capture },
+    lines: [...began.map(say), ...captureLines(capture)],
     next: [context.line('status', tenant, '--watch'), context.line('why', tenant)],
   };
 };

@@ -1,8 +1,10 @@
 /** A fleet, or one tenant, as text. */
 import Table from 'cli-table3';
 
+import type { Capture } from '../domain/capture.ts';
 import { formatDuration } from '../domain/duration.ts';
 import type { Mode } from '../domain/phase.ts';
+import { captureLines } from './capture-text.ts';
 import type { Backfill, Fleet, TenantState, Work } from './fleet.ts';
 import { some } from './context.ts';
 import { oneLine, type Terminal } from './terminal.ts';
@@ -65,7 +67,7 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     ago(fleet, state.since),
     `${state.stage}${state.dirty ? ' (dirty)' : ''}`,
     String(state.epoch),
-    journal(state),
+    journal(fleet, state),
     copied(state.backfill),
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
@@ -88,7 +90,7 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     ...reason,
     `  stage    ${state.stage}, epoch ${state.epoch}${state.dirty ? ', dirty: read from the source' : ''}`,
     `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
-    `  journal  ${journal(state)}`,
+    `  journal  ${journal(fleet, state)}`,
     `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
     ...state.work.map((work) => `  ${work.activity.padEnd(9)}${how(work)}`),
     ...(state.pace === null
@@ -113,15 +115,25 @@ const slow = ({ work }: TenantState): string[] =>
     .map((one) => `${one.activity} ${one.stale ? how(one) : `slow: ${one.slow}`}`);
 
 const tableNotes = (fleet: Fleet): string[] => [
-  ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. Its rows wait in the journal; see why.`),
+  ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. ${ALTERED[fleet.capture]}; see why.`),
   ...fleet.byKey.map((note) => `Note: ${oneLine(note)}.`),
+  ...captureLines(fleet),
 ];
+
+const ALTERED: Readonly<Record<Capture, string>> = {
+  triggers: 'Its rows wait in the journal',
+  application: 'Nothing of it is copied or compared',
+};
 
 const ago = ({ at }: Fleet, since: string): string =>
   formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));
 
-const journal = ({ journal: { rows, ageMs } }: TenantState): string =>
-  rows === 0 ? 'empty' : `${rows} ${rows === 1 ? 'row' : 'rows'}, ${formatDuration(ageMs)}`;
+const journal = ({ capture }: Fleet, { journal: { rows, ageMs } }: TenantState): string =>
+  capture === 'application'
+    ? 'none'
+    : rows === 0
+      ? 'empty'
+      : `${rows} ${rows === 1 ? 'row' : 'rows'}, ${formatDuration(ageMs)}`;
 
 function copied(backfill: Backfill | null): string {
   if (backfill === null) return 'unknown';

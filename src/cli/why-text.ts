@@ -2,6 +2,7 @@
 import { formatDuration } from '../domain/duration.ts';
 import type { Evidence, GateVerdict } from '../domain/gate.ts';
 import { PHASES, type Mode, type Phase } from '../domain/phase.ts';
+import { captureLines, type CaptureFacts } from './capture-text.ts';
 import { aligned } from './status-text.ts';
 import { oneLine, quoted, type Terminal } from './terminal.ts';
 
@@ -33,7 +34,7 @@ export interface AuditLine {
   readonly reason: string;
 }
 
-export interface Why {
+export interface Why extends CaptureFacts {
   readonly tenant: string;
   readonly at: string;
   readonly phase: Phase;
@@ -71,6 +72,7 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
     ),
     ...section(`Open drift: ${why.openDrift}`, drift(why)),
     ...section('Shadow reads that differed', shadowReads(why)),
+    ...captureSection(why),
     ...section('Audit, the last first', audit(why)),
     ...section(
       'Next',
@@ -78,6 +80,12 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
     ),
   ];
 }
+
+/** The first line of it is a title already. */
+const captureSection = (why: Why): string[] => {
+  const [title, ...lines] = captureLines(why);
+  return title === undefined ? [] : section(title, lines);
+};
 
 const section = (title: string, lines: readonly string[]): string[] =>
   lines.length === 0 ? [] : ['', title, ...lines];
@@ -94,9 +102,11 @@ function head(why: Why): string[] {
   const { tenant, phase, mode, reason, since, at, stage, epoch, dirty, evidence } = why;
   const held = formatDuration(Math.max(0, Date.parse(at) - Date.parse(since)));
   const journal =
-    evidence.journalRows === 0
-      ? 'empty'
-      : `${evidence.journalRows} rows, the oldest ${formatDuration(evidence.journalAge ?? 0)}`;
+    why.capture === 'application'
+      ? 'none: the application mirrors'
+      : evidence.journalRows === 0
+        ? 'empty'
+        : `${evidence.journalRows} rows, the oldest ${formatDuration(evidence.journalAge ?? 0)}`;
   return [
     `${oneLine(tenant)}: ${phase}, ${mode}, since ${since} (${held})`,
     `  this phase ${PHASES[phase].does}`,

@@ -8,6 +8,7 @@ import { qualified, tenantLiteral } from '../db/sql.ts';
 import { alteredTables } from '../db/shapes.ts';
 import { readStage } from '../db/stages.ts';
 import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
+import { captureFacts } from './capture-text.ts';
 import type { Handler } from './commands.ts';
 import { CliFailure } from './exit.ts';
 import { iso } from './fleet.ts';
@@ -43,6 +44,7 @@ export const run: Handler = async (context, input) => {
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
   const gates = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);
   const why: Why = {
+    ...captureFacts(plan.capture),
     tenant,
     at: iso(evidence.at),
     phase,

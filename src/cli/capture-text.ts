@@ -1,0 +1,18 @@
+/** The mode of capture, and what it promises less: the same sentences wherever somebody looks. */
+import { WEAKER, type Capture, type Weaker } from '../domain/capture.ts';
+
+export interface CaptureFacts {
+  readonly capture: Capture;
+  readonly weaker: readonly Weaker[];
+}
+
+export const captureFacts = (capture: Capture): CaptureFacts => ({ capture, weaker: WEAKER[capture] });
+
+/** Nothing where every promise is kept whole. */
+export const captureLines = ({ capture, weaker }: CaptureFacts): string[] =>
+  weaker.length === 0
+    ? []
+    : [
+        `Capture ${capture}: the application writes both sides itself. Weaker in this mode:`,
+        ...weaker.map(({ promise, says }) => `  ${promise}  ${says}`),
+      ];
