@@ -41,6 +41,16 @@ interface Lane {
 const isInTrouble = ({ isFailing, drainingSince }: Lane, budget: Milliseconds): boolean =>
   isFailing || (drainingSince !== null && performance.now() - drainingSince > Math.max(STUCK_MS, 4 * budget));
 
+export type Mirroring = Pick<MirrorHints, 'afterCommit' | 'isLagging' | 'drainLagging' | 'close'>;
+
+/** Where the application writes the target itself, there is no journal to apply. */
+export const NOT_OURS: Mirroring = {
+  afterCommit: () => Promise.resolve(),
+  isLagging: () => false,
+  drainLagging: () => {},
+  close: () => {},
+};
+
 export class MirrorHints {
   readonly #link: ReplicaLink;
   readonly #flags: Flags;

@@ -27,6 +27,8 @@ export interface RouterOptions {
   readonly targetReadMs?: Milliseconds;
   /** After so long without the control schema the source is read first. */
   readonly leaseMs?: Milliseconds;
+  /** Capture `application`: a shadow read differs only when both answers stood still for so long. */
+  readonly settleMs?: Milliseconds;
   readonly pollMs?: Milliseconds;
   /** Of each pool that serves requests: source reads, source writes, target reads. */
   readonly connections?: number;
@@ -41,6 +43,7 @@ const DEFAULTS = {
   mirrorBudgetMs: 50,
   targetReadMs: 1_000,
   leaseMs: 5_000,
+  settleMs: 5_000,
   pollMs: 1_000,
   connections: 10,
 } as const;

@@ -15,7 +15,7 @@ import { Flags, type Flag } from './flags.ts';
 import { Guard, reasonOf } from './guard.ts';
 import { subscribe, type Subscription } from './hints.ts';
 import type { ReadFunction, WriteFunction, WriteHandle } from './handle.ts';
-import { MirrorHints } from './mirror-hints.ts';
+import { MirrorHints, NOT_OURS, type Mirroring } from './mirror-hints.ts';
 import { settle, type RouterOptions, type Settings } from './options.ts';
 import { ApplicationPool } from './pool.ts';
 import { ReplicaLink } from './replica.ts';
@@ -23,6 +23,7 @@ import { ShadowLedger } from './shadow-ledger.ts';
 import { ShadowReader } from './shadow.ts';
 import { newStats, type FallbackReason, type Stats } from './stats.ts';
 import { runTransaction } from './transaction.ts';
+import { installedCapture } from '../db/capture-install.ts';
 import { Database } from '../db/database.ts';
 import { SECOND } from '../domain/duration.ts';
 import { STAGES, type Side, type Stage } from '../domain/stage.ts';
@@ -63,7 +64,7 @@ export class Router {
   readonly #pools;
   readonly #targetReads: Guard;
   readonly #link: ReplicaLink;
-  readonly #mirror: MirrorHints;
+  #mirror: Mirroring;
   readonly #ledger: ShadowLedger;
   readonly #shadow: ShadowReader;
   #subscription: Subscription | null = null;
@@ -101,6 +102,11 @@ export class Router {
 
   async start(): Promise<void> {
     await this.#flags.start();
+    const { control: schema } = this.#settings;
+    if ((await installedCapture(this.#control, schema)) === 'application') {
+      this.#mirror.close();
+      this.#mirror = NOT_OURS;
+    }
     const { redisUrl, control } = this.#settings;
     if (redisUrl === null) return;
     this.#subscription = subscribe(redisUrl, control, {
@@ -136,7 +142,8 @@ export class Router {
 
   /**
    * One transaction on the authority. A `write` inside a `write` joins it. Once it is committed nothing fails
-   * it any more; from `read-target` on it waits for its mirror, within the budget.
+   * it any more; from `read-target` on it waits for its mirror, within the budget. Capture `application`: nothing
+   * is mirrored here, the application writes the target itself after this returned.
    */
   async write<T>(tenant: string, fn: WriteFunction<T>): Promise<T> {
     const outer = this.#writing.getStore();

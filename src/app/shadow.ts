@@ -4,7 +4,8 @@
  *
  * Two reads at two moments differ under writes, so a difference is never counted as it is seen. It is decided
  * where nothing moves: with the tenant locked and its whole journal just applied, source snapshot and target
- * say the same or they are different. Where the journal would not hold still, nothing is counted.
+ * say the same or they are different. Where the journal would not hold still, nothing is counted. Where there is
+ * no journal, both answers have to stand still for the settle time first.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -111,8 +112,27 @@ export class ShadowReader {
   async #decide(sample: Sample): Promise<Comparison | null> {
     for (let attempt = 1; attempt <= TRIES && !this.#isClosed; attempt += 1) {
       if (attempt > 1) await sleep(PAUSE_MS, undefined, { ref: false });
+      const { capture } = await this.#parts.link.use(({ tracked }) => Promise.resolve(tracked));
+      if (capture === 'application') return this.#compareSettled(sample);
       const decided = await this.#parts.link.use((replica) => this.#compareAtOneInstant(replica, sample));
       if (decided !== null) return decided;
+    }
+    return null;
+  }
+
+  /** Both answers stood still for the settle time, so nothing was in flight, and they still differ. */
+  async #compareSettled(sample: Sample): Promise<Comparison | null> {
+    let before: string | null = null;
+    for (let look = 1; look <= TRIES && !this.#isClosed; look += 1) {
+      const source = await this.#readOther({ ...sample, side: 'source' });
+      const target = await this.#readOther({ ...sample, side: 'target' });
+      const seen = compare(source, target);
+      if (seen !== 'differing') return seen;
+      const answers = JSON.stringify([source, target]);
+      const stands = answers === before && source === (await this.#readOther({ ...sample, side: 'source' }));
+      if (stands) return 'differing';
+      before = answers;
+      if (look < TRIES) await sleep(this.#parts.settings.settleMs, undefined, { ref: false });
     }
     return null;
   }

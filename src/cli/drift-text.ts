@@ -35,6 +35,12 @@ export function stateLines({ repairedAt, repairedBy, verifiedAt }: DriftShown): 
 const row = (there: boolean, owner: string | null): string =>
   there ? `there${owner === null ? ', of nobody' : `, of ${owner}`}` : 'not there';
 
+const HOW = {
+  read: '',
+  mirrored: ', after the key was mirrored under the lock',
+  settled: ', under the lock of the source row, after both sides had stood still',
+} as const;
+
 /** What the verdict stood on. */
 export function inputLines({ inputs }: DriftShown): string[] {
   if (inputs === null) return [];
@@ -43,7 +49,7 @@ export function inputLines({ inputs }: DriftShown): string[] {
   const journal =
     journalIds === null ? 'empty' : `ids ${journalIds.first} to ${journalIds.last}, none of them of this key`;
   return [
-    `  read ${inputs.readAt.replace(' ', 'T')}Z, at look ${look}${how === 'mirrored' ? ', after the key was mirrored under the lock' : ''}`,
+    `  read ${inputs.readAt.replace(' ', 'T')}Z, at look ${look}${HOW[how]}`,
     `  locked on the target: ${locked.join(', ')}${more}`,
     `  source row ${row(inputs.sourceRow, inputs.sourceOwner)}${inputs.sourceRow && !inputs.ownerMirrored ? ', who does not migrate: counts as absent' : ''}`,
     `  target row ${row(inputs.targetRow, inputs.targetOwner)}`,

@@ -5,12 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll } from 'vitest';
 
-import { installCapture, registerTables } from '../../src/db/capture.ts';
+import { registerTables } from '../../src/db/capture.ts';
+import { installMode } from '../../src/db/capture-install.ts';
 import { installControl } from '../../src/db/control.ts';
 import { readMigration, type Migration } from '../../src/db/migrations.ts';
 import { ident } from '../../src/db/sql.ts';
 import { readStage, readStages, renewLease } from '../../src/db/stages.ts';
 import type { Pair } from '../../src/db/tracked.ts';
+import type { Capture } from '../../src/domain/capture.ts';
 import type { CommandName } from '../../src/domain/command.ts';
 import { taskQueue, tenantWorkflowId } from '../../src/domain/ids.ts';
 import type { Mode, Phase } from '../../src/domain/phase.ts';
@@ -74,7 +76,7 @@ const TABLES = [
 
 export function useWorld(
   tenants: readonly string[],
-  overrides: { durations?: Partial<Durations>; approval?: boolean; rows?: number } = {},
+  overrides: { durations?: Partial<Durations>; approval?: boolean; rows?: number; capture?: Capture } = {},
 ): () => World {
   const suffix = randomBytes(4).toString('hex');
   const schema = `app_${suffix}`;
@@ -94,7 +96,7 @@ export function useWorld(
       target: { urlEnv: 'WORLD_TARGET', schema },
       redis: { urlEnv: 'WORLD_REDIS' },
       control: { schema: `ctl_${suffix}` },
-      capture: 'triggers',
+      capture: overrides.capture ?? 'triggers',
       temporal: { namespace: 'default' },
       tables: [
         { name: 'customers', tenancy: { kind: 'column', column: 'tenant_id' }, time: null },
@@ -126,7 +128,7 @@ export function useWorld(
     for (const tenant of tenants) await seed(world, tenant, overrides.rows ?? 200);
     await installControl(pair.source, pair.target, plan.control.schema);
     await registerTables(pair, plan.tables);
-    await installCapture(pair);
+    await installMode(pair, plan.capture);
   });
   afterAll(async () => {
     nodes.abort();
