@@ -120,7 +120,8 @@ async function readBoth(
   const before = await readSide(executor, source, tracked.source(tableId), keys);
   const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
   const absent = await unmirrored(pair, [...before.values()]);
-  return { executor, tableId, keys, source: before, onTarget, absent, journaled: new Set<string>() };
+  const journaled = new Set<string>();
+  return { executor, tableId, keys, source: before, onTarget, absent, journaled, anyOwner: true };
 }
 
 /** Reads both sides under the source rows' locks; whoever changed since, or can't be locked now, stays in flight. */

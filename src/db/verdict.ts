@@ -78,6 +78,7 @@ export async function judgeKeys(
           onTarget,
           absent,
           journaled,
+          anyOwner: false,
         });
       },
     );
@@ -98,15 +99,18 @@ export interface Comparison {
   readonly onTarget: ReadonlyMap<number, Side>;
   readonly absent: ReadonlySet<string>;
   readonly journaled: ReadonlySet<string>;
+  /** Is a row that is on both sides compared whoever owns it? Where the application mirrors, ours or not is its affair. */
+  readonly anyOwner: boolean;
 }
 
 /** By hashes alone, without what a verdict has to keep. */
 export function judgeRows(input: Omit<Comparison, 'executor' | 'how' | 'locked' | 'tableId'>): Judged[] {
   return input.keys.map((key, position) => {
     const image = input.source.get(position);
-    const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
-    const sourceHash = owned ? image.hash : null;
     const onTarget = input.onTarget.get(position);
+    const owned = image !== undefined && image.tenant !== null && !input.absent.has(image.tenant);
+    const compared = owned || (input.anyOwner && onTarget !== undefined);
+    const sourceHash = compared ? (image?.hash ?? null) : null;
     const targetHash = onTarget?.hash ?? null;
     const spellings = [key, image?.key ?? key, onTarget?.key ?? key];
     const journaled = spellings.some((spelling) => input.journaled.has(spelling));
@@ -262,6 +266,7 @@ export async function judgeHot(
         onTarget: after,
         absent,
         journaled: new Set(),
+        anyOwner: false,
       });
     },
   });

@@ -9,7 +9,7 @@ import { installMode } from '../../src/db/capture-install.ts';
 import { modeOf } from '../../src/db/capture-mode.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
-import { column, dump, useFixture } from '../support/pair.ts';
+import { child, column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { encodeKey } from '../../src/domain/key.ts';
 import { FaultyDatabase, type Interference } from './protocol/faults.ts';
@@ -27,6 +27,7 @@ const SETTLE = 400;
 const ROWS = 30;
 
 const fixture = useFixture([
+  `CREATE TABLE notes (id INT PRIMARY KEY, item_id INT NOT NULL, KEY (item_id))`,
   `CREATE TABLE items (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, email VARCHAR(40) NOT NULL UNIQUE, n INT NOT NULL, KEY (tenant_id))`,
 ]);
 
@@ -71,7 +72,7 @@ let round = 0;
 
 beforeEach(async () => {
   const { install, start, pair } = fixture();
-  await install({ items: column() }, 'application');
+  await install({ items: column(), notes: child('items', 'item_id') }, 'application');
   await start('ant');
   await pair.source.run(`DELETE FROM ${pair.control}.drift`);
   round += 1;
@@ -199,6 +200,19 @@ describe('a verdict', () => {
     };
     await modeOf(tracked).repair(pair, tracked, repair);
     expect(await sidesAreEqual()).toBe(true);
+  });
+
+  it('takes no orphan for drift, whose parent is gone on one side first', async () => {
+    await seed(['source', 'target']);
+    const { sql, pair, tracked } = fixture();
+    await both('REPLACE INTO notes VALUES (1, 20), (2, 22)');
+    await sql('source', 'DELETE FROM items WHERE id IN (20, 22)');
+    await sql('target', 'DELETE FROM items WHERE id = 20');
+    const { id: tableId } = tracked.byName('notes');
+    const suspects = { tenant: 'ant', tableId, keys: ['1', '2'].map((id) => encodeKey([id])) };
+    const judged = await modeOf(tracked).judge(pair, tracked, { ...suspects, settle: 50, beat: () => {} });
+
+    expect(judged).toEqual({ drifts: [], inFlight: 0, hot: 0 });
   });
 
   it('never verifies a row that never stands still: it is hot, and the pass is not clean', async () => {
