@@ -158,19 +158,13 @@ describe('status', () => {
     const one = JSON.parse(stdout) as { tenants: Record[] };
     expect(Object.keys(one)).toEqual([
       'at',
-<<<<<<< HEAD
-=======
       'capture',
       'weaker',
->>>>>>> 4b05dae (app: where the application mirrors, the router writes the authority alone; an example that writes both sides)
       'tenants',
       'notStarted',
       'targetReachable',
       'altered',
-<<<<<<< HEAD
       'byKey',
-=======
->>>>>>> 4b05dae (app: where the application mirrors, the router writes the authority alone; an example that writes both sides)
       'next',
     ]);
     expect(one.tenants).toHaveLength(1);
