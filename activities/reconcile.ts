@@ -4,7 +4,7 @@ import { heartbeat, sleep } from '@temporalio/activity';
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { PHASES } from '../src/domain/phase.ts';
-import { tripBack } from '../src/db/migrations.ts';
+import { readMigration, tripBack } from '../src/db/migrations.ts';
 import { reconcileSlice } from '../src/db/reconcile.ts';
 import { judgeNow, noteWaiting, type GateAnswer, type GateQuestion } from './control.ts';
 import { beat } from './data.ts';
@@ -61,6 +61,8 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         },
         until: () => Date.now() > ends,
         throttle,
+        pace: async () =>
+          (await readMigration(pair.source, pair.control, tenant))?.reconcileRowsPerSecond ?? 0,
       });
       await row.end(result.finished);
       if (result.stopped) {

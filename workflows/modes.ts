@@ -25,6 +25,7 @@ export async function saveMode(
       approved: state.approved,
       waivers: state.waivers,
       rowsPerSecond: command?.rowsPerSecond ?? null,
+      ...(command?.paceOf === undefined ? {} : { paceOf: command.paceOf }),
       actor: command?.actor ?? 'switchback',
       event,
       why: command?.reason ?? reason ?? event,

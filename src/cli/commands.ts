@@ -102,8 +102,11 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   },
   setPace: {
     alias: 'set-pace',
-    options: [{ flags: '--rows-per-second <n>', does: 'Rows a second; 0 removes the limit.', parse: count(0) }],
-    examples: ['set-pace acme --rows-per-second 5000 --reason "office hours"', 'set-pace acme --rows-per-second 0 --reason "night"'],
+    options: [
+      { flags: '--rows-per-second <n>', does: 'Rows a second; 0 removes the limit.', parse: count(0) },
+      { flags: '--of <work>', does: 'What is limited: backfill, or reconcile; default backfill.' },
+    ],
+    examples: ['set-pace acme --rows-per-second 5000 --reason "office hours"', 'set-pace acme --rows-per-second 0 --reason "night"', 'set-pace acme --of reconcile --rows-per-second 9000 --reason "office hours"'],
   },
   abort: { examples: ['abort acme --expect-phase shadow --reason "the tenant leaves us"'] },
 };

@@ -50,6 +50,8 @@ export interface TenantState {
   readonly openDrift: number;
   /** Rows a second that `set-pace` allows; null: the plan's limit. */
   readonly pace: number | null;
+  /** The same of reconcile; null: no limit. */
+  readonly reconcilePace: number | null;
   /** Long work that is under way, or was when its worker was last heard of. */
   readonly work: readonly Work[];
   readonly nodes: { readonly live: number; readonly following: number };
@@ -170,6 +172,7 @@ function stateOf(migration: Migration, facts: Facts, plan: Plan): TenantState {
     mode,
     reason,
     pace: migration.rowsPerSecond === 0 ? null : migration.rowsPerSecond,
+    reconcilePace: migration.reconcileRowsPerSecond === 0 ? null : migration.reconcileRowsPerSecond,
     since: iso(since),
     startedAt: iso(startedAt),
     stage: stage?.stage ?? 'source-only',

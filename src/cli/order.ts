@@ -16,6 +16,7 @@ export interface Payload {
   readonly gate?: string;
   readonly until?: string;
   readonly rowsPerSecond?: number;
+  readonly of?: string;
 }
 
 export type Answer =
@@ -88,14 +89,14 @@ export async function noRun(context: Context, tenant: string): Promise<CliFailur
 
 // prettier-ignore
 const FLAGS: Readonly<Record<string, string>> = {
-  gate: '--gate', until: '--until', rowsPerSecond: '--rows-per-second', requestId: '--request-id',
+  gate: '--gate', until: '--until', rowsPerSecond: '--rows-per-second', of: '--of', requestId: '--request-id',
 };
 
 /** The contract speaks of JSON fields; whoever typed a command knows them as options. */
 const inFlags = (text: string): string =>
   text
     .replace(/, as in \{.*$/, '')
-    .replaceAll(/"(gate|until|rowsPerSecond|requestId)"/g, (_, field: string) => FLAGS[field]!)
+    .replaceAll(/"(gate|until|rowsPerSecond|of|requestId)"/g, (_, field: string) => FLAGS[field]!)
     .replaceAll(/\bexpectPhase\b(?:: "([\w-]+)")?/g, (_, given?: string) =>
       given === undefined ? '--expect-phase' : `--expect-phase ${given}`,
     );

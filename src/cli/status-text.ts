@@ -96,6 +96,11 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     ...(state.pace === null
       ? []
       : [`  pace     at most ${state.pace} rows/s; set-pace --rows-per-second 0 lifts it`]),
+    ...(state.reconcilePace === null
+      ? []
+      : [
+          `  pace     reconcile at most ${state.reconcilePace} rows/s; set-pace --of reconcile --rows-per-second 0 lifts it`,
+        ]),
     `  clean    ${state.cleanSince === null ? 'not yet' : `for ${ago(fleet, state.cleanSince)}`}`,
     `  drift    ${state.openDrift} open`,
     `  wave     ${oneLine(state.wave)}, started ${state.startedAt}`,

@@ -41,6 +41,7 @@ export async function payloadOf(context: Context, input: Input): Promise<Payload
   const gate = input.text('gate');
   const until = input.text('until');
   const rowsPerSecond = input.count('rowsPerSecond');
+  const of = input.text('of');
   return {
     requestId,
     ...(await context.who()),
@@ -48,6 +49,7 @@ export async function payloadOf(context: Context, input: Input): Promise<Payload
     ...(gate === null ? {} : { gate }),
     ...(until === null ? {} : { until }),
     ...(rowsPerSecond === null ? {} : { rowsPerSecond }),
+    ...(of === null ? {} : { of }),
   };
 }
 

@@ -35,7 +35,7 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
     KEY by_tenant (tenant, id)`,
   node: `node VARCHAR(128) NOT NULL PRIMARY KEY, service VARCHAR(128) NOT NULL, version BIGINT UNSIGNED NOT NULL, seen_at TIMESTAMP(6) NOT NULL, lease_until TIMESTAMP(6) NOT NULL`,
   migration: `tenant ${TENANT} NOT NULL PRIMARY KEY, phase VARCHAR(16) NOT NULL, mode VARCHAR(16) NOT NULL, reason VARCHAR(2000) NULL, since TIMESTAMP(6) NOT NULL,
-    run_id VARCHAR(64) NOT NULL, wave VARCHAR(128) NOT NULL, started_at TIMESTAMP(6) NOT NULL, rows_per_second INT UNSIGNED NOT NULL DEFAULT 0, waivers TEXT NULL,
+    run_id VARCHAR(64) NOT NULL, wave VARCHAR(128) NOT NULL, started_at TIMESTAMP(6) NOT NULL, rows_per_second INT UNSIGNED NOT NULL DEFAULT 0, reconcile_rows_per_second INT UNSIGNED NOT NULL DEFAULT 0, waivers TEXT NULL,
     approved TINYINT NOT NULL DEFAULT 0, backfill_round INT UNSIGNED NOT NULL DEFAULT 0`,
   shadow: `tenant ${TENANT} NOT NULL, read_name VARCHAR(128) NOT NULL, node VARCHAR(128) NOT NULL, samples BIGINT UNSIGNED NOT NULL, differing BIGINT UNSIGNED NOT NULL,
     first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, PRIMARY KEY (tenant, read_name, node)`,

@@ -5,6 +5,7 @@
  * another one adopted the tenant) changes nothing more: LostClaimError stops it.
  */
 import { LostClaimError } from '../domain/errors.ts';
+import type { Paced } from '../domain/command.ts';
 import type { Waiver } from '../domain/gate.ts';
 import { isPhase, PHASES, type Mode, type Phase } from '../domain/phase.ts';
 import { STAGES, type Stage } from '../domain/stage.ts';
@@ -25,13 +26,14 @@ export interface Migration {
   readonly runId: string;
   readonly wave: string;
   readonly rowsPerSecond: number;
+  readonly reconcileRowsPerSecond: number;
   readonly waivers: readonly Waiver[];
   readonly approved: boolean;
   readonly round: number;
 }
 
 const COLUMNS = `tenant, phase, mode, reason, UNIX_TIMESTAMP(since) * 1000 AS since, UNIX_TIMESTAMP(started_at) * 1000 AS started_at,
-  run_id, wave, rows_per_second, waivers, approved, backfill_round`;
+  run_id, wave, rows_per_second, reconcile_rows_per_second, waivers, approved, backfill_round`;
 
 const migrationTable = (control: string): string => qualified(control, 'migration');
 
@@ -49,6 +51,7 @@ function toMigration(row: TextRow): Migration {
     runId: row['run_id']!,
     wave: row['wave']!,
     rowsPerSecond: Number(row['rows_per_second']),
+    reconcileRowsPerSecond: Number(row['reconcile_rows_per_second']),
     waivers: JSON.parse(row['waivers'] ?? '[]') as Waiver[],
     approved: row['approved'] === '1',
     round: Number(row['backfill_round']),
@@ -236,24 +239,32 @@ export interface ModeChange {
   readonly waivers: readonly Waiver[];
   /** null: leave it. */
   readonly rowsPerSecond: number | null;
+  /** What `rowsPerSecond` limits; missing: the backfill. */
+  readonly paceOf?: Paced;
   readonly actor: string;
   readonly event: string;
   readonly why: string;
   readonly requestId: string | null;
 }
 
+const PACE_COLUMNS: Readonly<Record<Paced, string>> = {
+  backfill: 'rows_per_second',
+  reconcile: 'reconcile_rows_per_second',
+};
+
 export async function saveMode(pair: Pair, change: ModeChange): Promise<void> {
   await pair.source.transaction(async (session) => {
     const known = await owned(session, pair, change.tenant, change.runId);
+    const paceOf = change.paceOf ?? 'backfill';
     if (change.event === 'retry') await forgetShadow(session, pair.control, change.tenant);
     await session.run(
-      `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ?, approved = ?, waivers = ?, rows_per_second = ? WHERE tenant = ${tenantLiteral(change.tenant)}`,
+      `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ?, approved = ?, waivers = ?, ${PACE_COLUMNS[paceOf]} = ? WHERE tenant = ${tenantLiteral(change.tenant)}`,
       [
         change.mode,
         change.reason?.slice(0, 2_000) ?? null,
         change.approved ? 1 : 0,
         JSON.stringify(change.waivers),
-        change.rowsPerSecond ?? known.rowsPerSecond,
+        change.rowsPerSecond ?? (paceOf === 'backfill' ? known.rowsPerSecond : known.reconcileRowsPerSecond),
       ],
     );
     await appendAudit(session, pair.control, {

@@ -27,6 +27,7 @@ import {
   type PassCounts,
 } from './ledger.ts';
 import { assertShapes, explained, SIDES } from './shapes.ts';
+import { Pace } from './pace.ts';
 import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { Throttle } from './throttle.ts';
@@ -42,6 +43,8 @@ export interface ReconcileSlice {
   /** Called after every window; throws to stop. */
   readonly progress: (pass: Pass, why: string | null) => void;
   readonly until: () => boolean;
+  /** Rows a second, read again before every window; without one, or 0: no limit. */
+  readonly pace?: () => Promise<number>;
   /** Of the worker; without one the slice looks for itself. */
   readonly throttle?: Throttle;
 }
@@ -67,11 +70,12 @@ export async function reconcileSlice(
   const tables = tablesOf(tracked, slice.tenant);
   const windows = new WindowQueue(pair, tracked, slice);
   const throttle = slice.throttle ?? new Throttle(pair);
+  const pace = new Pace(slice.pace ?? (() => Promise.resolve(0)));
   let stopped = false;
   let fresh = 0;
   try {
     while (!slice.until()) {
-      const why = await throttle.why(slice.limits, 'reconcile');
+      const why = (await throttle.why(slice.limits, 'reconcile')) ?? (await pace.why());
       if (why !== null) {
         slice.progress(pass, why);
         await sleep(HELD_STEP);
@@ -85,6 +89,7 @@ export async function reconcileSlice(
       const outcome = await reconcileWindow(pair, tracked, slice, { pass, table, windows, throttle }).catch(
         (error: unknown) => explained(pair, tracked, [table.id], error),
       );
+      pace.spent(outcome.pass.counts.rows - pass.counts.rows);
       pass = outcome.pass;
       stopped ||= outcome.stopped;
       fresh += outcome.fresh;

@@ -15,7 +15,7 @@ export const COMMANDS = {
   rollback: { does: 'Put reads back on the source now. Dual writes go on; nothing is lost.' },
   retry:    { does: 'Try again what stopped the line, after its cause was mended.' },
   waive:    { does: 'Open one gate by decision: {"gate": "...", "until": "2026-12-01T00:00:00Z"}. Shown for ever.' },
-  setPace:  { does: 'Limit the backfill: {"rowsPerSecond": 5000}; 0 removes the limit.' },
+  setPace:  { does: 'Limit the backfill or reconcile: {"rowsPerSecond": 5000, "of": "backfill"}; 0 removes the limit.' },
   abort:    { does: 'Give up this tenant: mirror off, target rows kept. Needs expectPhase.' },
 } as const;
 
@@ -32,7 +32,12 @@ export interface Command {
   /** Milliseconds since the epoch. */
   readonly until: number | null;
   readonly rowsPerSecond: number | null;
+  /** What `rowsPerSecond` limits; missing in histories from before there was a choice: the backfill. */
+  readonly paceOf?: Paced;
 }
+
+export const PACED = ['backfill', 'reconcile'] as const;
+export type Paced = (typeof PACED)[number];
 
 export type Parsed =
   { readonly ok: true; readonly command: Command } | { readonly ok: false; readonly why: string };
@@ -90,7 +95,7 @@ export function parseCommand(name: CommandName, payload: unknown): Parsed {
   };
 }
 
-type Details = Pick<Command, 'gate' | 'until' | 'rowsPerSecond'>;
+type Details = Pick<Command, 'gate' | 'until' | 'rowsPerSecond' | 'paceOf'>;
 const NO_DETAILS: Details = { gate: null, until: null, rowsPerSecond: null };
 
 function parseDetails(name: CommandName, fields: Readonly<Record<string, unknown>>): Details | string {
@@ -105,7 +110,10 @@ function parseDetails(name: CommandName, fields: Readonly<Record<string, unknown
     if (typeof pace !== 'number' || !Number.isInteger(pace) || pace < 0) {
       return 'setPace needs "rowsPerSecond", a whole number; 0 removes the limit';
     }
-    return { ...NO_DETAILS, rowsPerSecond: pace };
+    const of = fields['of'] ?? 'backfill';
+    const paceOf = PACED.find((one) => one === of);
+    if (paceOf === undefined) return `setPace knows "of" as one of ${PACED.join(', ')}`;
+    return { ...NO_DETAILS, rowsPerSecond: pace, ...(paceOf === 'backfill' ? {} : { paceOf }) };
   }
   return NO_DETAILS;
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { SHARED } from '../../src/domain/stage.ts';
 import { useWorld } from '../support/world.ts';
@@ -75,6 +75,18 @@ describe.sequential('one tenant on its way', () => {
       json: { command: 'setPace' },
     });
     expect(await say('setPace', 'acme', '--rows-per-second', '0', ...because)).toMatchObject({ code: 0 });
+    const ofReconcile = ['set-pace', 'acme', '--of', 'reconcile', '--rows-per-second', '70', ...because];
+    expect(await say(...ofReconcile)).toMatchObject({ code: 0 });
+    await vi.waitFor(
+      async () =>
+        expect(await world().record('acme')).toMatchObject({ rowsPerSecond: 0, reconcileRowsPerSecond: 70 }),
+      20_000,
+    );
+    expect(
+      await say('set-pace', 'acme', '--of', 'mirror', '--rows-per-second', '1', ...because),
+    ).toMatchObject({
+      code: 2,
+    });
   });
 
   it('waives a gate of the phase, and no other', async () => {

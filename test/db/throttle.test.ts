@@ -5,6 +5,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 
 import { copyTable } from '../../src/db/backfill.ts';
 import { Database } from '../../src/db/database.ts';
+import { Pace } from '../../src/db/pace.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { ident } from '../../src/db/sql.ts';
 import { Throttle } from '../../src/db/throttle.ts';
@@ -276,6 +277,25 @@ describe('own statements', () => {
     took(throttle, 200);
     took(throttle, 30, 1);
     expect(await throttle.why(limits(), 'copy')).toBeNull();
+  });
+});
+
+describe('the pace of a reconcile', () => {
+  it('holds until what was read is paid off, and a new pace acts at once', async () => {
+    let rate = 1_000;
+    const pace = new Pace(() => Promise.resolve(rate));
+    expect(await pace.why()).toBeNull();
+    pace.spent(100_000);
+    expect(await pace.why()).toBe('pace of 1000 rows a second');
+    rate = 0;
+    expect(await pace.why()).toBeNull();
+    rate = 1_000;
+    const started = performance.now();
+    for (let window = 0; window < 3; window += 1) {
+      pace.spent(400);
+      while ((await pace.why()) !== null) await sleep(50);
+    }
+    expect(performance.now() - started).toBeGreaterThan(650);
   });
 });
 
