@@ -17,7 +17,7 @@ import { UNRESOLVED } from '../domain/stage.ts';
 import type { Database, RawRow, Session } from './database.ts';
 import { uniqueHolders } from './holders.ts';
 import { selectImage } from './images.ts';
-import { keysJoin, keySql, keysTable } from './keys.ts';
+import { derivedTable, keysJoin, keySql, keysTable } from './keys.ts';
 import { loadMethod, writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes, explained } from './shapes.ts';
@@ -216,17 +216,24 @@ export async function journalTenants(
   keys: ReadonlySet<string>,
 ): Promise<Set<string>> {
   const rows = await source.rows(
-    `SELECT DISTINCT j.tenant AS tenant FROM ${journalOfKeys(control, id, [...keys])}`,
+    `SELECT DISTINCT j.tenant AS tenant FROM ${journalOfKeys(control, id, [...keys], source.takesRows)}`,
   );
   return new Set(rows.map((row) => row['tenant']!));
 }
 
 /** Journal rows `j` of the keys, each looked up: a long `IN (…)` on an index of prefixes falls back to a scan. */
-export function journalOfKeys(control: string, tableId: number, keys: readonly string[]): string {
-  const derived = keys
-    .map((key, index) => `SELECT ${keyLiteral(key)}${index === 0 ? ' AS row_key' : ''}`)
-    .join(' UNION ALL ');
-  return `(${derived}) k STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = ${tableId} AND j.row_key = k.row_key`;
+export function journalOfKeys(
+  control: string,
+  tableId: number,
+  keys: readonly string[],
+  asRows = false,
+): string {
+  const derived = derivedTable(
+    ['row_key'],
+    keys.map((key) => [keyLiteral(key)]),
+    asRows,
+  );
+  return `${derived} k STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = ${tableId} AND j.row_key = k.row_key`;
 }
 
 export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;
@@ -241,7 +248,7 @@ export async function readImages(
   // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
   const byKey = new Map<string, Image>();
   const rows = source.stream(
-    `SELECT ${keySql(table, 't')}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, [...keys])} k
+    `SELECT ${keySql(table, 't')}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, [...keys], source.takesRows)} k
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`,
   );
   for await (const batch of rows)
@@ -262,7 +269,7 @@ async function targetTenants(target: Session, tracked: Tracked, keys: Keys): Pro
     const side = tracked.target(id);
     const { table } = side;
     const rows = await target.rows(
-      `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, [...tableKeys])} k
+      `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, [...tableKeys], target.takesRows)} k
        STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
     );
     for (const row of rows) tenants.add(row['tenant'] ?? UNRESOLVED);
@@ -279,7 +286,7 @@ export async function deleteRows(
   const { table } = tracked;
   const name = qualified(table.schema, table.name);
   await target.write(
-    `DELETE ${name} FROM ${keysTable(table.primary, [...keys])} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`,
+    `DELETE ${name} FROM ${keysTable(table.primary, [...keys], target.takesRows)} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`,
   );
 }
 
@@ -299,8 +306,12 @@ export async function deleteById(
   ids: readonly string[],
 ): Promise<void> {
   if (ids.length === 0) return;
-  const derived = ids.map((id, index) => `SELECT ${id}${index === 0 ? ' AS id' : ''}`).join(' UNION ALL ');
-  await source.run(`DELETE ${table} FROM (${derived}) k STRAIGHT_JOIN ${table} ON ${table}.id = k.id`);
+  const derived = derivedTable(
+    ['id'],
+    ids.map((id) => [id]),
+    source.takesRows,
+  );
+  await source.run(`DELETE ${table} FROM ${derived} k STRAIGHT_JOIN ${table} ON ${table}.id = k.id`);
 }
 
 /**

@@ -59,11 +59,18 @@ export interface Statement {
 export class Session {
   readonly #connection: PoolConnection;
   readonly #settings: Settings;
+  readonly #server: () => Server | null;
   #destroyed = false;
 
-  constructor(connection: PoolConnection, settings: Settings) {
+  constructor(connection: PoolConnection, settings: Settings, server: () => Server | null) {
     this.#connection = connection;
     this.#settings = settings;
+    this.#server = server;
+  }
+
+  /** Does the server know `VALUES ROW(…)`? */
+  get takesRows(): boolean {
+    return takesRows(this.#server());
   }
 
   /** Rows of byte values in column order. */
@@ -218,6 +225,11 @@ export class Database {
     return this.#server!;
   }
 
+  /** Does the server know `VALUES ROW(…)`? False until a session was used. */
+  get takesRows(): boolean {
+    return takesRows(this.#server);
+  }
+
   async session<T>(use: (session: Session) => Promise<T>): Promise<T> {
     const session = await this.#acquire();
     let healthy = false;
@@ -287,7 +299,7 @@ export class Database {
     } catch (error) {
       throw stripError(this.side, error);
     }
-    const session = new Session(connection, this.#settings);
+    const session = new Session(connection, this.#settings, () => this.#server);
     if (this.#prepared.has(connection.connection)) return session;
     try {
       this.#server ??= await readServer(session);
@@ -317,6 +329,13 @@ export async function inTransaction<T>(
       await session.run('ROLLBACK').catch(() => session.destroy());
     throw error;
   }
+}
+
+/** MySQL from 8.0.19 on; MariaDB spells it otherwise. */
+function takesRows(server: Server | null): boolean {
+  if (server?.flavour !== 'mysql') return false;
+  const [major = 0, minor = 0, patch = 0] = server.version.split(/[.-]/).map(Number);
+  return major > 8 || (major === 8 && (minor > 0 || patch >= 19));
 }
 
 async function readServer(session: Session): Promise<Server> {

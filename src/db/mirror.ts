@@ -14,11 +14,14 @@ import { startedTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 const BATCH = 500;
+/** After a full batch: what a batch costs whatever it holds, locks and looks at shapes, is then paid less often. */
+const BACKLOG_BATCH = 2_000;
 /** A late commit may carry a low id: the journal is read from its beginning again this often. */
 const RESCAN_EVERY: Milliseconds = 3_000;
 
 interface LowWater {
   id: string;
+  limit: number;
   rescanAt: number;
 }
 
@@ -49,7 +52,8 @@ export class Mirror {
    *   the last cycle, of any process, is at least so many milliseconds old
    */
   async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
-    const result = await this.#batch(tenant, this.#afterId(tenant), turn);
+    const { id, limit } = this.#low(tenant);
+    const result = await this.#batch(tenant, { afterId: id, limit }, turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
     return { kind: result.full ? 'behind' : 'drained', applied: result.applied };
@@ -62,21 +66,25 @@ export class Mirror {
    */
   async drain(tenant: string): Promise<number> {
     let applied = 0;
-    let afterId = '0';
+    let place = { afterId: '0', limit: BATCH };
     for (;;) {
-      const result = await this.#batch(tenant, afterId, null);
+      const result = await this.#batch(tenant, place, null);
       applied += result.applied;
-      afterId = result.lastId;
+      place = { afterId: result.lastId, limit: BACKLOG_BATCH };
       if (!result.full) return applied;
     }
   }
 
-  async #batch(tenant: string, afterId: string, turn: Milliseconds | null): Promise<Converged> {
+  async #batch(
+    tenant: string,
+    place: { readonly afterId: string; readonly limit: number },
+    turn: Milliseconds | null,
+  ): Promise<Converged> {
     const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
     const { control } = this.#pair;
     return converge(this.#pair, this.#tracked, {
       tenants,
-      journal: { tenant, afterId, limit: BATCH },
+      journal: { tenant, ...place },
       keys: new Map(),
       ...(turn === null
         ? {}
@@ -91,16 +99,19 @@ export class Mirror {
     return [UNRESOLVED, ...(await startedTenants(this.#pair.source, this.#pair.control))];
   }
 
-  #afterId(tenant: string): string {
+  #low(tenant: string): LowWater {
     const low = this.#lowWater.get(tenant);
-    if (low !== undefined && Date.now() < low.rescanAt) return low.id;
-    this.#lowWater.set(tenant, { id: '0', rescanAt: Date.now() + RESCAN_EVERY });
-    return '0';
+    if (low !== undefined && Date.now() < low.rescanAt) return low;
+    const fresh = { id: '0', limit: low?.limit ?? BATCH, rescanAt: Date.now() + RESCAN_EVERY };
+    this.#lowWater.set(tenant, fresh);
+    return fresh;
   }
 
   #advance(tenant: string, result: Converged): void {
     const low = this.#lowWater.get(tenant);
-    if (low !== undefined && result.applied > 0) low.id = result.lastId;
+    if (low === undefined || result.kind === 'busy') return;
+    if (result.applied > 0) low.id = result.lastId;
+    low.limit = result.full ? BACKLOG_BATCH : BATCH;
   }
 }
 
