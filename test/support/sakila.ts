@@ -87,7 +87,7 @@ export const SAKILA_KEYS: Readonly<Record<string, string>> = {
   city: 'city_id', address: 'address_id', category: 'category_id', language: 'language_id', film: 'film_id', film_actor: 'actor_id, film_id', film_category: 'film_id, category_id', film_text: 'film_id',
 };
 
-export const COUNTS = { countries: 109, cities: 600, addresses: 2_600, actors: 400, films: 2_000, customers: 2_400, inventory: 9_000, rentals: 50_000, payments: 48_000 } as const; // prettier-ignore
+export const COUNTS = { countries: 109, cities: 600, addresses: 2_600, actors: 400, films: 2_000, customers: 2_400, inventory: 9_000, rentals: 42_000, payments: 40_000 } as const; // prettier-ignore
 
 const NAMES = [
   'PENÉLOPE',
