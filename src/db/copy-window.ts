@@ -10,6 +10,7 @@ import { modeOf } from './capture-mode.ts';
 import { storedColumns } from './catalog.ts';
 import { moveCursor, type CopyCursor, type CopyRun } from './copy-cursor.ts';
 import type { RawRow, Session } from './database.ts';
+import { fewThroughParents } from './few-rows.ts';
 import { HOLDS } from './held.ts';
 import { uniqueHolders } from './holders.ts';
 import { selectImage } from './images.ts';
@@ -113,7 +114,8 @@ export async function copyWindow(
   bounds: WindowBounds,
 ): Promise<CopiedWindow> {
   const table = tracked.source(part.tableId);
-  const cut = await windowEnd(pair, table, run.tenant, part, bounds.rows);
+  const few = await fewAtOnce(pair, tracked, run.tenant, part, bounds.rows);
+  const cut = few === null ? await windowEnd(pair, table, run.tenant, part, bounds.rows) : null;
   const range = { after: part.afterKey, end: cut ?? part.endKey };
   const method = await loadMethod(pair.target, pair.control);
   const hold = HOLDS[tracked.capture];
@@ -130,7 +132,11 @@ export async function copyWindow(
         await loadRows(
           target,
           tracked.target(part.tableId).table,
-          bounded(source.stream(windowSql(table, run.tenant, range)), bounds.bytes, measured),
+          bounded(
+            source.stream(windowSql(table, run.tenant, { ...range, index: few })),
+            bounds.bytes,
+            measured,
+          ),
           method,
         );
         await assertShapes(pair, tracked, { on: source, side: 'source', ids });
@@ -155,9 +161,25 @@ export async function copyWindow(
   );
 }
 
-function windowSql(tracked: TrackedTable, tenant: string, range: Range): string {
+/** Not where a window locks what it reads: that would be everybody's rows. */
+const fewAtOnce = async (
+  pair: Pair,
+  tracked: Tracked,
+  tenant: string,
+  part: CopyCursor,
+  most: number,
+): Promise<string | null> =>
+  tracked.capture === 'triggers' && part.afterKey === null && part.endKey === null
+    ? fewThroughParents(pair.source, tracked.source(part.tableId), tenant, most)
+    : null;
+
+function windowSql(
+  tracked: TrackedTable,
+  tenant: string,
+  { index, ...range }: Range & { readonly index: string | null },
+): string {
   const { table } = tracked;
-  return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(tenantIndex(tracked) ?? 'PRIMARY')})
+  return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index ?? tenantIndex(tracked) ?? 'PRIMARY')})
      ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, 't', tenant, range)}`;
 }
 

@@ -11,6 +11,7 @@ import { encodeKey } from '../domain/key.ts';
 import { columnOf, type Column } from './catalog.ts';
 import type { Database, Session } from './database.ts';
 import { afterPlace, keyOfColumns, upToPlace } from './keys.ts';
+import { fewThroughParents } from './few-rows.ts';
 import { ident, list, qualified } from './sql.ts';
 import { ownedBy, type TrackedTable } from './tenancy.ts';
 import { timeIndex, timeRefusal, timeWalk } from './time-windows.ts';
@@ -49,6 +50,9 @@ interface Walk {
   readonly own: boolean;
 }
 
+/** Rows of a child table that one window may hold, if they are all that the tenant has. */
+const FEW = 5_000;
+
 /** @param refused the time column is known to change: see `timeChanged` */
 export function cutter(tracked: TrackedTable, tenant: string, refused = false): WindowCutter {
   const walk = (refused ? null : byTime(tracked)) ?? byKey(tracked);
@@ -57,6 +61,10 @@ export function cutter(tracked: TrackedTable, tenant: string, refused = false): 
     by: walk.by,
     resume: (from) => (from !== null && markOf(from) === mark ? from : null),
     async cut(source, from, rows, end = null) {
+      if (from === null && end === null) {
+        const few = await fewThroughParents(source, tracked, tenant, FEW);
+        if (few !== null) return { to: null, index: few };
+      }
       const to = (await endOf(source, { tracked, tenant, walk, bounds: { from, to: end }, rows })) ?? end;
       return { to, index: await cheapestIndex(source, { tracked, tenant, walk, bounds: { from, to } }) };
     },

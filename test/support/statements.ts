@@ -81,3 +81,13 @@ export function faultsOf(sql: string, plan: readonly PlanRow[], rowsMax: number)
     return / OFFSET /.test(sql) && /filesort|temporary/.test(extra) ? [`${table}: sorts (${extra})`] : [];
   });
 }
+
+/** Rows and index entries that the server reads to carry the statement out. */
+export async function readsOf(db: Database, sql: string): Promise<number> {
+  return db.session(async (session) => {
+    await session.run('FLUSH STATUS');
+    await session.rows(sql);
+    const rows = await session.rows("SHOW SESSION STATUS LIKE 'Handler_read%'");
+    return rows.reduce((sum, row) => sum + Number(row['Value'] ?? 0), 0);
+  });
+}
