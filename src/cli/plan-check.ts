@@ -7,6 +7,7 @@ import { preflight } from '../db/preflight.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Plan } from '../domain/plan.ts';
+import { planOf } from '../domain/tenant-schema.ts';
 import { captureFacts, captureLines } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
@@ -69,7 +70,9 @@ async function lookAtLoad(plan: Plan, pair: Pair): Promise<Pick<Cluster, 'proble
 }
 
 /** How reconcile will digest each table. */
-async function lookAtExecutors(plan: Plan, pair: Pair): Promise<Choice[]> {
+async function lookAtExecutors(all: Plan, pair: Pair): Promise<Choice[]> {
+  // Schemas of tenants are alike, or preflight says so: the first speaks for all.
+  const plan = planOf(all, tenantsOf(all)[0] ?? '');
   const names = plan.tables.map(({ name }) => name);
   const [source, target] = await Promise.all([
     readTables(pair.source, plan.source.schema, names),

@@ -138,30 +138,27 @@ export async function executorOf(pair: Pair, tracked: Tracked, tableId: number):
 
 async function chooseAll(pair: Pair, tracked: Tracked): Promise<ReadonlyMap<number, Executor>> {
   const all = tracked.all();
-  const targets = await readTables(
-    pair.target,
-    pair.targetSchema,
-    all.map(({ table }) => table.name),
-  );
-  const choices = await chooseExecutors(
-    pair,
-    all.map(({ table }) => table),
-    targets,
-  );
-  return new Map(
-    all.map(({ id, table }, index) => {
-      if (choices[index]!.executor === 'sql') return [id, SQL_EXECUTOR];
+  const schemas = new Set(all.map(({ id }) => tracked.target(id).table.schema));
+  const chosenOf = new Map<number, Executor>();
+  for (const schema of schemas) {
+    const own = all.filter(({ id }) => tracked.target(id).table.schema === schema);
+    const tables = own.map(({ table }) => table);
+    const names = tables.map(({ name }) => name);
+    const targets = await readTables(pair.target, schema, names);
+    const choices = await chooseExecutors(pair, tables, targets);
+    own.forEach(({ id, table }, index) => {
       const target = targets.find(({ name }) => name === table.name) ?? table;
-      return [id, streamExecutor({ source: storedColumns(table), target: storedColumns(target) })];
-    }),
-  );
+      chosenOf.set(id, choices[index]!.executor === 'sql' ? SQL_EXECUTOR : streamOf(table, target));
+    });
+  }
+  return chosenOf;
 }
+
+const streamOf = (table: Table, target: Table): Executor =>
+  streamExecutor({ source: storedColumns(table), target: storedColumns(target) });
 
 /** For tests: every table by one executor, whatever the servers print. */
 export function forceExecutor(tracked: Tracked, name: ExecutorName): void {
-  const of = (table: Table): Executor =>
-    name === 'sql'
-      ? SQL_EXECUTOR
-      : streamExecutor({ source: storedColumns(table), target: storedColumns(table) });
+  const of = (table: Table): Executor => (name === 'sql' ? SQL_EXECUTOR : streamOf(table, table));
   chosen.set(tracked, Promise.resolve(new Map(tracked.all().map(({ id, table }) => [id, of(table)]))));
 }
