@@ -12,7 +12,7 @@ import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from
 
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
-import { stripError } from './faults.ts';
+import { columnIn, stripError } from './faults.ts';
 import { prepare } from './session-settings.ts';
 import { socketOf, streamRows } from './stream.ts';
 
@@ -56,6 +56,9 @@ export interface Statement {
   readonly values: readonly Param[];
 }
 
+/** Warnings about a word of the statement, such as utf8mb3, not about a value. */
+const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
+
 export class Session {
   readonly #connection: PoolConnection;
   readonly #settings: Settings;
@@ -88,7 +91,7 @@ export class Session {
   }
 
   /**
-   * @param excused asked about the warnings, if there are any
+   * @param excused asked about the warnings that could be about values, if there are any
    * @throws DatabaseError when the server warned: on the target a warning is a changed value
    */
   async write(
@@ -96,7 +99,7 @@ export class Session {
     excused: (warnings: readonly TextRow[]) => boolean = () => false,
   ): Promise<ResultSetHeader> {
     const result = await this.run(sql);
-    if (result.warningStatus > 0 && !excused(await this.rows('SHOW WARNINGS'))) throw await this.#warned();
+    await this.#judge(result, excused);
     return result;
   }
 
@@ -119,20 +122,26 @@ export class Session {
   async load(sql: string, bytes: (socket: Writable) => Readable): Promise<number> {
     const socket = socketOf(this.#connection);
     const result = (await this.#send(sql, [], undefined, false, () => bytes(socket))) as ResultSetHeader;
-    if (result.warningStatus > 0) throw await this.#warned();
+    await this.#judge(result, () => false);
     return result.affectedRows;
   }
 
   /** The message quotes values, so only its number and its column leave. */
-  async #warned(): Promise<DatabaseError> {
+  async #judge(
+    { warningStatus }: ResultSetHeader,
+    excused: (warnings: readonly TextRow[]) => boolean,
+  ): Promise<void> {
+    if (warningStatus === 0) return;
     const { side } = this.#settings;
-    const warnings = await this.rows('SHOW WARNINGS');
+    const all = await this.rows('SHOW WARNINGS');
+    const warnings = all.filter((warning) => !DEPRECATED.has(warning['Code'] ?? ''));
+    if (all.length === warningStatus && (warnings.length === 0 || excused(warnings))) return;
     if (warnings.some((warning) => warning['Code'] === '1062'))
-      return new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
+      throw new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
     const [first] = warnings;
-    const column = /column '([^']+)'/.exec(first?.['Message'] ?? '')?.[1];
-    const where = column === undefined ? 'a value' : `the value of column ${column}`;
-    return new DatabaseError(
+    const column = columnIn(first?.['Message'] ?? '');
+    const where = column === null ? 'a value' : `the value of column ${column}`;
+    throw new DatabaseError(
       `${side}: ${where} would change on its way, or was refused (errno ${first?.['Code'] ?? 'unknown'})`,
       1265,
     );

@@ -37,6 +37,15 @@ const SAFE_MESSAGES = new Set([
   1044, 1045, 1049, 1054, 1142, 1143, 1146, 1227, 1305, 1359, 1419, 1698, 3118, 3159,
 ]);
 
+/** The server's word for a value that doesn't fit names its column last, behind the value. */
+export function columnIn(message: string): string | null {
+  const [, rest] = /^.*column '(.*)$/is.exec(message) ?? [];
+  return /^(.{1,200}?)'(?: at row \d+| cannot be null)?\.?$/s.exec(rest ?? '')?.[1] ?? null;
+}
+
+/** Errors about the value of one column. */
+const ABOUT_VALUE = new Set([1048, 1264, 1265, 1292, 1366, 1406, 1411, 3140, 3548, 3616, 3617]);
+
 export interface DriverError {
   readonly errno?: number;
   readonly code?: string;
@@ -65,7 +74,9 @@ export function stripError(side: string, error: unknown): Error {
   if (NETWORK.test(code))
     return new TransientDatabaseError(`${side}: cannot be reached (${code}); is the server up?`);
   if (fatal && errno === null) return new TransientDatabaseError(`${side}: the connection was lost`);
-  const text = errno !== null && SAFE_MESSAGES.has(errno) ? `: ${sqlMessage}` : '';
+  const column = errno !== null && ABOUT_VALUE.has(errno) ? columnIn(sqlMessage) : null;
+  const where = column === null ? '' : `: column ${column} does not take a value`;
+  const text = errno !== null && SAFE_MESSAGES.has(errno) ? `: ${sqlMessage}` : where;
   return new DatabaseError(
     `${side}: ${code || 'statement failed'}${errno === null ? '' : ` (errno ${errno})`}${text}`,
     errno,

@@ -14,6 +14,8 @@ function partSql(column: Column, row: string): string {
   const value = `${row}.${ident(column.name)}`;
   switch (kindOf(column)) {
     case 'text':
+      // MariaDB's UUID and INET types have no character set, and their HEX is not that of their text.
+      return column.charset === null ? `HEX(CAST(${value} AS CHAR))` : `HEX(${value})`;
     case 'binary':
       return `HEX(${value})`;
     case 'timestamp':

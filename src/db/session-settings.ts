@@ -26,6 +26,8 @@ export async function prepare(session: Session, server: Server, settings: Settin
           net_read_timeout: String(idleSeconds),
           net_write_timeout: String(idleSeconds),
           foreign_key_checks: '0',
+          // Every warning is looked at: as many as a statement can count.
+          max_error_count: '65535',
         }
       : {}),
     ...readBudget(server, settings),

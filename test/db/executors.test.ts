@@ -1,10 +1,9 @@
 /** Two executors, one answer: the same rows differ, in the same columns, whichever of them looks. */
 import fc from 'fast-check';
 import { createConnection } from 'mysql2/promise';
-import { afterAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 
 import { readTables, storedColumns } from '../../src/db/catalog.ts';
-import { Database } from '../../src/db/database.ts';
 import type { Executor } from '../../src/db/executor.ts';
 import { SQL_EXECUTOR } from '../../src/db/executor-sql.ts';
 import { streamExecutor } from '../../src/db/executor-stream.ts';
@@ -169,9 +168,6 @@ describe('one JSON value', () => {
 });
 
 describe('the choice', () => {
-  const dbs: Database[] = [];
-  afterAll(() => Promise.all(dbs.map((db) => db.close())));
-
   it('is SQL between two servers that print alike, whatever the columns', async () => {
     const { pair, sql } = fixture();
     await sql('source', 'CREATE TABLE plain (id INT PRIMARY KEY, d DOUBLE, js JSON, g GEOMETRY)');

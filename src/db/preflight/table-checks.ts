@@ -46,6 +46,8 @@ export function tablesExist({ plan, source }: Survey): Problem[] {
 
 /** Types whose text does not name one value on every server. */
 const UNFIT_KEYS = new Set(['float', 'double', 'json', 'geometry']);
+/** MariaDB sorts them by their bytes, MySQL their text: a range of keys would hold other rows on either side. */
+const UNFIT_TYPES = new Set(['uuid', 'inet4', 'inet6']);
 
 export const primaryKeys = onTables(({ name }, table, { schema }) => {
   const field = `tables.${name}`;
@@ -61,7 +63,7 @@ export const primaryKeys = onTables(({ name }, table, { schema }) => {
     ];
   }
   return table.primary
-    .filter((column) => UNFIT_KEYS.has(kindOf(column) ?? ''))
+    .filter((column) => UNFIT_KEYS.has(kindOf(column) ?? '') || UNFIT_TYPES.has(column.type))
     .map((column) => ({
       field: `${field}.${column.name}`,
       value: column.declared,
