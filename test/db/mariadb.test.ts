@@ -82,7 +82,9 @@ describe.skipIf(onPath('mariadbd').length === 0)('MariaDB to MySQL', () => {
         Object.entries(row).map(([name, value]) => [
           name,
           name === 'meta' && value !== null
-            ? Object.entries((typeof value === 'string' ? JSON.parse(value) : value) as object).sort()
+            ? Object.entries((typeof value === 'string' ? JSON.parse(value) : value) as object).sort(
+                ([a], [b]) => (a < b ? -1 : 1),
+              )
             : value,
         ]),
       ),
