@@ -160,7 +160,8 @@ async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<
   const input: TenantInput = { tenant, plan: tenantPlan(plan, tenant), adopt: adopting };
   const keyword = (name: string, value: string) => ({
     key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
-    value: value.slice(0, 255),
+    // By characters: half of an emoji is none.
+    value: Array.from(value).slice(0, 255).join(''),
   });
   try {
     const handle = await client.workflow.start('tenantMigration', {

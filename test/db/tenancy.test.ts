@@ -26,6 +26,7 @@ const fixture = useFixture([
      CONSTRAINT orders_customer FOREIGN KEY (customer_id) REFERENCES customers (id))`,
   `CREATE TABLE items (order_id INT NOT NULL, n INT NOT NULL, what VARCHAR(20) NULL, PRIMARY KEY (order_id, n), KEY (order_id),
      CONSTRAINT items_order FOREIGN KEY (order_id) REFERENCES orders (id))`,
+  `CREATE TABLE codes (code VARCHAR(20) COLLATE utf8mb4_0900_ai_ci PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, KEY (tenant_id))`,
   `CREATE TABLE countries (code CHAR(2) PRIMARY KEY, name VARCHAR(20) NULL)`,
   `CREATE TABLE nodes (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, above INT NULL, KEY (tenant_id), KEY (above),
      CONSTRAINT nodes_above FOREIGN KEY (above) REFERENCES nodes (id) ON DELETE CASCADE)`,
@@ -42,6 +43,7 @@ beforeAll(async () => {
     customers: column(),
     orders: child('customers', 'customer_id'),
     items: child('orders', 'order_id'),
+    codes: column(),
     countries: shared,
     nodes: column(),
     links: column(),
@@ -64,6 +66,7 @@ const WANTED: Readonly<Record<string, string>> = {
   customers: `SELECT CONCAT_WS('/', 'c', id, tenant_id, IFNULL(email, '-')) AS line FROM customers WHERE tenant_id ${owned}`,
   orders: `SELECT CONCAT_WS('/', 'o', o.id, o.customer_id, IFNULL(o.slot, '-')) AS line FROM orders o JOIN customers c ON c.id = o.customer_id WHERE c.tenant_id ${owned}`,
   items: `SELECT CONCAT_WS('/', 'i', i.order_id, i.n, i.what) AS line FROM items i JOIN orders o ON o.id = i.order_id JOIN customers c ON c.id = o.customer_id WHERE c.tenant_id ${owned}`,
+  codes: `SELECT CONCAT_WS('/', 's', HEX(code), tenant_id, n) AS line FROM codes WHERE tenant_id ${owned}`,
   countries: "SELECT CONCAT_WS('/', 'k', code, name) AS line FROM countries",
   nodes: `SELECT CONCAT_WS('/', 'n', id, tenant_id, IFNULL(above, '-')) AS line FROM nodes WHERE tenant_id ${owned}`,
   links: `SELECT CONCAT_WS('/', 'l', id, tenant_id, IFNULL(above, '-')) AS line FROM links WHERE tenant_id ${owned}`,
@@ -318,6 +321,27 @@ describe.sequential('a table that refers to itself', () => {
     await source("INSERT INTO links VALUES (1, 'ant', NULL), (2, 'ant', 1), (3, 'bee', 1), (4, 'ant', 2)");
     await drain();
     await source('DELETE FROM links WHERE id = 1');
+    await settled();
+  });
+});
+
+describe.sequential('a text key that its collation calls equal', () => {
+  const pairs = ['ant', 'bee', 'cat'].flatMap((from) =>
+    ['ant', 'bee', 'cat'].map((to) => [from, to] as const),
+  );
+
+  it.each(pairs)('is spelled anew by another row, of %s before and of %s now', async (from, to) => {
+    await source(`INSERT INTO codes VALUES ('abc', '${from}', 1), ('é', '${from}', 2)`);
+    await drain();
+    await source('DELETE FROM codes', `INSERT INTO codes VALUES ('ABC', '${to}', 3)`);
+    await source(`INSERT INTO codes VALUES ('E', '${to}', 4)`);
+    await drain();
+    await equal();
+
+    await source(`UPDATE codes SET code = LOWER(code), tenant_id = '${from}' WHERE code = 'abc'`);
+    for (const tenant of MOVING) await copy(tenant, 20 + pairs.findIndex(([a, b]) => a === from && b === to));
+    await settled();
+    await source('DELETE FROM codes');
     await settled();
   });
 });
