@@ -34,6 +34,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   'case of names': servers.nameCase,
   tables: tables.tablesExist,
   'primary keys': tables.primaryKeys,
+  'unique keys': tables.uniqueKeys,
   'column types': tables.columnKinds,
   'time columns': tables.timeColumns,
   cascades,

@@ -58,3 +58,25 @@ describe('foreign keys that act', () => {
     ]);
   });
 });
+
+describe('unique keys', () => {
+  test('of prefixes and of expressions are named; of a generated column that holds either they are fine', async () => {
+    const base =
+      'id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, KEY (tenant_id), url VARCHAR(300) NOT NULL';
+    await onBoth(
+      create(
+        `bad (${base}, UNIQUE KEY by_start (url(20)), UNIQUE KEY by_lower ((LOWER(url))), KEY plain (url(20)))`,
+      ),
+      create(`good (${base}, start VARCHAR(20) AS (LEFT(url, 20)) STORED, UNIQUE KEY by_start (start))`),
+    );
+
+    const problems = await look(
+      plan('{ bad: { tenant: { column: tenant_id } }, good: { tenant: { column: tenant_id } } }'),
+    );
+
+    expect(problems.map(formatProblem)).toEqual([
+      'tables.bad: "by_lower" is a unique key of an expression: who holds a value that moves cannot be found; make the expression a generated column, and the key one of that column',
+      'tables.bad: "by_start" is a unique key of column prefixes: who holds a value that moves cannot be found; make it a key of whole columns, or of a generated column that holds the prefix',
+    ]);
+  });
+});

@@ -72,6 +72,26 @@ export const primaryKeys = onTables(({ name }, table, { schema }) => {
     }));
 });
 
+/**
+ * A value that moves from row to row is followed by the unique key that it is in; of a prefix or an expression
+ * the holder of a value can't be found by an index, and the mirror of both rows would wait for ever.
+ */
+export const uniqueKeys = onTables(({ name }, table) =>
+  table.indexes
+    .filter((index) => index.unique && index.prefixed && index.name !== 'PRIMARY')
+    .map((index) => {
+      const isExpression = index.columns.includes('');
+      return {
+        field: `tables.${name}`,
+        value: index.name,
+        problem: `is a unique key of ${isExpression ? 'an expression' : 'column prefixes'}: who holds a value that moves cannot be found`,
+        remedy: isExpression
+          ? 'make the expression a generated column, and the key one of that column'
+          : 'make it a key of whole columns, or of a generated column that holds the prefix',
+      };
+    }),
+);
+
 export const columnKinds = onTables(({ name }, table) =>
   table.columns
     .filter((column) => kindOf(column) === null)
