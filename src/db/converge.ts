@@ -30,11 +30,19 @@ import type { Pair, Tracked } from './tracked.ts';
 /** Keys by table number. */
 export type Keys = ReadonlyMap<number, ReadonlySet<string>>;
 
+export interface JournalRows {
+  readonly tenant: string;
+  readonly afterId: string;
+  readonly limit: number;
+  /** Tables whose rows stay in the journal: their definition changed. */
+  readonly without?: readonly number[];
+}
+
 export interface ConvergeRequest {
   /** Tenants to lock; the union of what turns out to be needed is locked before anything is written. */
   readonly tenants: readonly string[];
   /** Whose journal rows to apply, oldest first; null: none. */
-  readonly journal: { readonly tenant: string; readonly afterId: string; readonly limit: number } | null;
+  readonly journal: JournalRows | null;
   /** Keys to apply whether journaled or not. */
   readonly keys: Keys;
   /** Called on the locked target first; false: somebody else has the turn, nothing is done. */
@@ -178,13 +186,14 @@ async function readSource(
   let covered = true;
   let full = false;
   if (request.journal !== null) {
-    const { tenant, afterId, limit } = request.journal;
+    const { tenant, afterId, limit, without = [] } = request.journal;
+    const others = without.length === 0 ? '' : ` AND table_id NOT IN (${without.join(', ')})`;
     const rows = await source.rows(
-      `SELECT id, table_id, row_key FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} AND id > ${afterId} ORDER BY id LIMIT ${limit}`,
+      `SELECT id, table_id, row_key FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} AND id > ${afterId}${others} ORDER BY id LIMIT ${limit}`,
     );
     journalIds = rows.map((row) => row['id']!);
     full = rows.length >= limit;
-    covered = !full && afterId === '0';
+    covered = !full && afterId === '0' && without.length === 0;
     for (const row of rows) addKey(keys, Number(row['table_id']), row['row_key']!);
     tenants.add(tenant);
   }

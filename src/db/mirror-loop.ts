@@ -11,11 +11,11 @@ import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
 import { deleteJournal } from './converge.ts';
-import { watchShapes } from './shapes.ts';
+import { heldTables, watchShapes } from './shapes.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { admitStage, holdStages, stagesOf, startedTenants, type StageRow } from './stages.ts';
 import { gatherTimeChanges } from './time-windows.ts';
-import { loadTracked, trackedSince, type Pair } from './tracked.ts';
+import { loadTracked, trackedSince, type Pair, type Tracked } from './tracked.ts';
 
 export interface LoopReport {
   readonly info: (message: string, fields?: Record<string, unknown>) => void;
@@ -40,6 +40,7 @@ export class MirrorLoop {
   readonly #retryAt = new Map<string, { at: number; wait: Milliseconds }>();
   readonly #stopping = new AbortController();
   #mirror: Mirror | null = null;
+  #tracked: Tracked | null = null;
   #trackedSince = '';
   #running: Promise<unknown> = Promise.resolve();
 
@@ -135,12 +136,13 @@ export class MirrorLoop {
   /** The tracked tables are read again when an install or a retry changed them. */
   async #ready(): Promise<Mirror> {
     const since = await trackedSince(this.#pair);
-    if (this.#mirror === null || since !== this.#trackedSince) {
-      const tracked = await loadTracked(this.#pair);
-      if (this.#mirror === null) this.#mirror = new Mirror(this.#pair, tracked);
-      else this.#mirror.retrack(tracked);
+    if (this.#mirror === null || this.#tracked === null || since !== this.#trackedSince) {
+      this.#tracked = await loadTracked(this.#pair);
+      if (this.#mirror === null) this.#mirror = new Mirror(this.#pair, this.#tracked);
+      else this.#mirror.retrack(this.#tracked);
       this.#trackedSince = since;
     }
+    this.#mirror.hold(await heldTables(this.#pair, this.#tracked));
     return this.#mirror;
   }
 

@@ -7,7 +7,7 @@
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
-import { converge, deleteJournal, type Converged } from './converge.ts';
+import { converge, deleteJournal, type Converged, type JournalRows } from './converge.ts';
 import type { Session } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { startedTenants } from './stages.ts';
@@ -34,10 +34,16 @@ export class Mirror {
   readonly #pair: Pair;
   readonly #lowWater = new Map<string, LowWater>();
   #tracked: Tracked;
+  #held: readonly number[] = [];
 
   constructor(pair: Pair, tracked: Tracked) {
     this.#pair = pair;
     this.#tracked = tracked;
+  }
+
+  /** Altered tables: their rows wait, those of the others go on. Only `drain`, which promises everything, asks for them. */
+  hold(tables: readonly number[]): void {
+    this.#held = tables;
   }
 
   /** After a change of the plan's tables. */
@@ -53,7 +59,7 @@ export class Mirror {
    */
   async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
     const { id, limit } = this.#low(tenant);
-    const result = await this.#batch(tenant, { afterId: id, limit }, turn);
+    const result = await this.#batch({ tenant, afterId: id, limit, without: this.#held }, turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
     return { kind: result.full ? 'behind' : 'drained', applied: result.applied };
@@ -68,23 +74,20 @@ export class Mirror {
     let applied = 0;
     let place = { afterId: '0', limit: BATCH };
     for (;;) {
-      const result = await this.#batch(tenant, place, null);
+      const result = await this.#batch({ tenant, ...place }, null);
       applied += result.applied;
       place = { afterId: result.lastId, limit: BACKLOG_BATCH };
       if (!result.full) return applied;
     }
   }
 
-  async #batch(
-    tenant: string,
-    place: { readonly afterId: string; readonly limit: number },
-    turn: Milliseconds | null,
-  ): Promise<Converged> {
+  async #batch(journal: JournalRows, turn: Milliseconds | null): Promise<Converged> {
+    const { tenant } = journal;
     const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
     const { control } = this.#pair;
     return converge(this.#pair, this.#tracked, {
       tenants,
-      journal: { tenant, ...place },
+      journal,
       keys: new Map(),
       ...(turn === null
         ? {}

@@ -170,6 +170,19 @@ export async function alteredTables(pair: Pair, tenant: string | null = null): P
     .map((row) => row['altered']!);
 }
 
+/** Numbers of the altered tables and of those whose tenant is found through one. */
+export async function heldTables({ source, control }: Pair, tracked: Tracked): Promise<number[]> {
+  const rows = await source.rows(
+    `SELECT id FROM ${qualified(control, 'tracked_table')} WHERE altered IS NOT NULL`,
+  );
+  const altered = new Set(rows.map((row) => Number(row['id'])));
+  if (altered.size === 0) return [];
+  return tracked
+    .all()
+    .filter((table) => [...readBy(tracked, 'source', [table.id]).values()].some(({ id }) => altered.has(id)))
+    .map(({ id }) => id);
+}
+
 /** @throws SchemaMismatchError while a table of the tenant is altered and that is not taken over */
 export async function assertNotAltered(pair: Pair, tenant: string): Promise<void> {
   const altered = await alteredTables(pair, tenant);

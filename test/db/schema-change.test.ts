@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { acceptShapes } from '../../src/db/accept-shapes.ts';
 import { copyTable } from '../../src/db/backfill.ts';
 import { openPass } from '../../src/db/ledger.ts';
+import { MirrorLoop } from '../../src/db/mirror-loop.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { alteredTables, assertNotAltered, watchShapes } from '../../src/db/shapes.ts';
 import { loadTracked, type Pair } from '../../src/db/tracked.ts';
@@ -297,5 +298,42 @@ describe('the way out', () => {
     expect(await watchShapes(pair)).toEqual([]);
     await repairKeys(pair, tracked, 'ant', id, ['1:9']);
     expect((await reconcileSlice(pair, tracked, slice())).pass.clean).toBe(true);
+  });
+});
+
+describe('the mirror of a worker', () => {
+  const fixture = useFixture([TABLE, TABLE.replaceAll('orders', 'others')]);
+
+  it('leaves the rows of an altered table in the journal and goes on with the others; the retry lets them through', async () => {
+    const { pair, sql, rows, install, start } = fixture();
+    await install({ orders: column(), others: column() });
+    await start('ant');
+    const loop = new MirrorLoop(pair, { info: () => {}, warn: () => {}, published: () => Promise.resolve() });
+    loop.start();
+    try {
+      const ADD = 'ALTER TABLE orders ADD COLUMN note INT NOT NULL DEFAULT 5';
+      const on = (table: string) => async () =>
+        (await rows('target', `SELECT code FROM ${table} ORDER BY id`)).map((row) => row['code']);
+      await sql('source', ADD);
+      await sql('source', "INSERT INTO orders (id, tenant_id, code) VALUES (1, 'ant', 'held')");
+      for (const id of [1, 2, 3]) {
+        await sql(
+          'source',
+          `INSERT INTO others (id, tenant_id, code) VALUES (${id}, 'ant', 'through ${id}')`,
+        );
+        await expect.poll(on('others'), { timeout: 10_000 }).toHaveLength(id);
+      }
+      expect(await on('orders')()).toEqual([]);
+      expect(await alteredTables(pair)).toEqual([expect.stringContaining('column note is new') as string]);
+      // Whoever asks for everything is told that it is not there.
+      await expect(fixture().mirror.drain('ant')).rejects.toMatchObject({ name: 'SchemaMismatchError' });
+
+      await sql('target', ADD);
+      expect(await acceptShapes(pair)).toEqual(['orders']);
+      await expect.poll(on('orders'), { timeout: 10_000 }).toEqual(['held']);
+      expect(await rows('target', 'SELECT note FROM orders')).toEqual([{ note: '5' }]);
+    } finally {
+      await loop.stop();
+    }
   });
 });
