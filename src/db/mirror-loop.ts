@@ -24,6 +24,7 @@ export interface LoopReport {
   readonly published: (row: StageRow) => Promise<void>;
 }
 
+const MIRROR = 'mirror';
 const TICK: Milliseconds = 100;
 /** Until reads move, a tenant is mirrored at most this often, by all processes together. */
 const TURN_EVERY: Milliseconds = SECOND;
@@ -42,6 +43,11 @@ export class MirrorLoop {
   #mirror: Mirror | null = null;
   #tracked: Tracked | null = null;
   #trackedSince = '';
+  /** Tenants that are looked at again as soon as they are free. */
+  readonly #isDue = new Set<string>();
+  /** Ends the pause of the mirror's loop; a nudge while it works is kept. */
+  #nudge: (() => void) | null = null;
+  #isNudged = false;
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(pair: Pair, report: LoopReport) {
@@ -51,7 +57,7 @@ export class MirrorLoop {
 
   start(): void {
     this.#running = Promise.all([
-      this.#repeat(TICK, 'mirror', () => this.#tick()),
+      this.#repeat(TICK, MIRROR, () => this.#tick()),
       this.#repeat(CAPTURE_EVERY, 'capture watch', () => this.#watchCapture()),
       this.#repeat(SHAPES_EVERY, 'schema watch', () => this.#watchShapes()),
     ]);
@@ -72,8 +78,28 @@ export class MirrorLoop {
         this.#report.warn(`${what} failed; it is tried again`, { error: message(error), inMs: wait });
         wait = Math.min(wait * 2, BACKOFF_MAX);
       }
-      await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {});
+      await (what === MIRROR ? this.#pause(wait) : this.#sleep(wait));
     }
+  }
+
+  async #sleep(wait: Milliseconds): Promise<void> {
+    await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {});
+  }
+
+  /** Shorter when a tenant that somebody waits for had something to apply: it may have more by now. */
+  async #pause(wait: Milliseconds): Promise<void> {
+    if (this.#isNudged) {
+      this.#isNudged = false;
+      return;
+    }
+    const nudged = new Promise<void>((resolve) => (this.#nudge = resolve));
+    await Promise.race([this.#sleep(wait), nudged]);
+    this.#nudge = null;
+  }
+
+  #wake(): void {
+    if (this.#nudge === null) this.#isNudged = true;
+    else this.#nudge();
   }
 
   /** Oldest journal row first. */
@@ -112,7 +138,9 @@ export class MirrorLoop {
       await purgeJournal(this.#pair, tenant);
       return;
     }
-    let result = await mirror.mirrorTenant(tenant, STAGES[stage].awaitsMirror ? 0 : TURN_EVERY);
+    const { awaitsMirror } = STAGES[stage];
+    let result = await mirror.mirrorTenant(tenant, awaitsMirror ? 0 : TURN_EVERY);
+    if (awaitsMirror && result.applied > 0) this.#isDue.add(tenant);
     while (result.kind === 'behind' && !this.#stopping.signal.aborted)
       result = await mirror.mirrorTenant(tenant, 0);
   }
@@ -130,7 +158,10 @@ export class MirrorLoop {
           inMs: wait,
         });
       })
-      .finally(() => this.#busy.delete(tenant));
+      .finally(() => {
+        this.#busy.delete(tenant);
+        if (this.#isDue.delete(tenant)) this.#wake();
+      });
   }
 
   /** The tracked tables are read again when an install or a retry changed them. */
