@@ -21,11 +21,15 @@ export interface Arrivals {
   readonly stop: () => Promise<void>;
 }
 
-/** @param query selects the numbers above `?` */
-export async function watchArrivals(url: string, query: string): Promise<Arrivals> {
-  const child = spawn(process.execPath, ['--import', 'tsx', fileURLToPath(import.meta.url), url, query], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
+/** @param query selects the numbers above `?`; those of this phase begin after `after` and have no holes but failed writes */
+export async function watchArrivals(url: string, query: string, after: number): Promise<Arrivals> {
+  const child = spawn(
+    process.execPath,
+    ['--import', 'tsx', fileURLToPath(import.meta.url), url, query, String(after)],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
   const seen = new Map<number, number>();
   const polls: number[] = [];
   const ready = once(child.stdout, 'data');
@@ -45,28 +49,29 @@ export async function watchArrivals(url: string, query: string): Promise<Arrival
   };
 }
 
-/** Numbers commit out of order: so far back it is looked again. */
-const OVERLAP = 400;
+/** Numbers arrive out of order, and what lags is waited for: it is looked again from the lowest that is missing, so far back. */
+const OVERLAP_MAX = 10_000;
 
-async function main(url: string, query: string): Promise<void> {
+async function main(url: string, query: string, after: number): Promise<void> {
   const connection = await createConnection(url);
   let ended = false;
   process.stdin.resume();
   process.stdin.once('end', () => (ended = true));
-  let known = new Set<number>();
+  const known = new Set<number>();
   let highest = 0;
+  /** Everything up to it was seen, or is given up. */
+  let low = after;
   let last = performance.now();
   console.log(JSON.stringify({ at: 0, took: 0, numbers: [] }));
   while (!ended) {
-    const [rows] = await connection.query({ sql: query, rowsAsArray: true }, [
-      Math.max(0, highest - OVERLAP),
-    ]);
+    const [rows] = await connection.query({ sql: query, rowsAsArray: true }, [low]);
     const at = wallClock();
-    const numbers = (rows as [number][]).map(([number]) => number).filter((number) => !known.has(number));
+    const numbers = (rows as [number][])
+      .map(([number]) => number)
+      .filter((number) => number > low && !known.has(number));
     for (const number of numbers) known.add(number);
     highest = Math.max(highest, ...numbers);
-    if (known.size > 20 * OVERLAP)
-      known = new Set([...known].filter((number) => number > highest - 2 * OVERLAP));
+    while (known.delete(low + 1) || low < highest - OVERLAP_MAX) low += 1;
     const now = performance.now();
     if (numbers.length > 0) console.log(JSON.stringify({ at, took: now - last, numbers }));
     last = now;
@@ -75,4 +80,5 @@ async function main(url: string, query: string): Promise<void> {
   await connection.end();
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv[2]!, process.argv[3]!);
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  await main(process.argv[2]!, process.argv[3]!, Number(process.argv[4]!));

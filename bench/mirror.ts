@@ -87,7 +87,6 @@ async function latencies(
     ]),
   );
   const sent = new Map<number, number>();
-  const first = sequence + 1;
   const stopWorker = await startWorker(servers);
   const router = await createRouter({
     sourceUrl: source.url(),
@@ -98,7 +97,8 @@ async function latencies(
   });
   const arrivals = await watchArrivals(
     target.url(SCHEMA),
-    `SELECT seq FROM ${PROBES} WHERE seq > ? AND seq >= ${first}`,
+    `SELECT seq FROM ${PROBES} WHERE seq > ?`,
+    sequence,
   );
   const update = (number: number, id: number): string =>
     `UPDATE ${SCHEMA}.${PROBES} SET seq = ${number}, amount = ${number % 1_000}, updated_at = NOW(6) WHERE id = ${id}`;
@@ -138,7 +138,7 @@ async function latencies(
 }
 
 async function waitFor(isDone: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 300 && !isDone(); tries += 1)
+  for (let tries = 0; tries < 1_200 && !isDone(); tries += 1)
     await new Promise((resolve) => setTimeout(resolve, 100));
 }
 
