@@ -71,6 +71,8 @@ class Copy {
   readonly #slice: CopySlice;
   readonly #throttle: Throttle;
   readonly #parts = new Map<string, CopyCursor>();
+  /** What the last window of a table was worth: the next part need not find it out again. */
+  readonly #windowRows = new Map<number, number>();
   #open: CopyCursor[] = [];
   /** When the rows copied so far are due at the operator's pace: all lanes share it. */
   #due: Milliseconds = 0;
@@ -135,7 +137,7 @@ class Copy {
   async #copyPart(first: CopyCursor): Promise<void> {
     const { limits } = this.#slice;
     let part = first;
-    let rows = Math.min(FIRST_ROWS, limits.windowRows);
+    let rows = this.#windowRows.get(first.tableId) ?? Math.min(FIRST_ROWS, limits.windowRows);
     while (!part.finished && !this.#stopped()) {
       const why = await this.#throttle.why(limits, 'copy');
       if (why !== null) {
@@ -154,6 +156,7 @@ class Copy {
       this.#keep(part);
       this.#report(part, null);
       rows = this.#nextRows(rows, Date.now() - started, copied);
+      this.#windowRows.set(part.tableId, rows);
       await this.#keepPace(part, copied.rows, started);
     }
   }

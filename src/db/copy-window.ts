@@ -6,10 +6,11 @@
  * range is held still on the source until the target has committed (`held.ts`).
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
+import { cheaperIndex } from './access-path.ts';
 import { modeOf } from './capture-mode.ts';
 import { storedColumns } from './catalog.ts';
 import { moveCursor, type CopyCursor, type CopyRun } from './copy-cursor.ts';
-import type { RawRow, Session } from './database.ts';
+import type { Database, RawRow, Session } from './database.ts';
 import { fewThroughParents } from './few-rows.ts';
 import { HOLDS } from './held.ts';
 import { uniqueHolders } from './holders.ts';
@@ -117,6 +118,7 @@ export async function copyWindow(
   const few = await fewAtOnce(pair, tracked, run.tenant, part, bounds.rows);
   const cut = few === null ? await windowEnd(pair, table, run.tenant, part, bounds.rows) : null;
   const range = { after: part.afterKey, end: cut ?? part.endKey };
+  const index = few ?? (await readIndex(pair.source, table, run.tenant, range));
   const method = await loadMethod(pair.target, pair.control);
   const hold = HOLDS[tracked.capture];
   const locks = {
@@ -132,11 +134,7 @@ export async function copyWindow(
         await loadRows(
           target,
           tracked.target(part.tableId).table,
-          bounded(
-            source.stream(windowSql(table, run.tenant, { ...range, index: few })),
-            bounds.bytes,
-            measured,
-          ),
+          bounded(source.stream(windowSql(table, run.tenant, { ...range, index })), bounds.bytes, measured),
           method,
         );
         await assertShapes(pair, tracked, { on: source, side: 'source', ids });
@@ -173,13 +171,19 @@ const fewAtOnce = async (
     ? fewThroughParents(pair.source, tracked.source(part.tableId), tenant, most)
     : null;
 
+const readIndex = (source: Database, tracked: TrackedTable, tenant: string, range: Range): Promise<string> =>
+  cheaperIndex(source, tracked, tenant, {
+    index: tenantIndex(tracked) ?? 'PRIMARY',
+    range: inside(tracked, 't', range).join(' AND ') || 'TRUE',
+  });
+
 function windowSql(
   tracked: TrackedTable,
   tenant: string,
-  { index, ...range }: Range & { readonly index: string | null },
+  { index, ...range }: Range & { readonly index: string },
 ): string {
   const { table } = tracked;
-  return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index ?? tenantIndex(tracked) ?? 'PRIMARY')})
+  return `SELECT ${selectImage(table, 't')} FROM ${qualified(table.schema, table.name)} t FORCE INDEX (${ident(index)})
      ${joinChain(tracked, 't', 'JOIN')} WHERE ${windowWhere(tracked, 't', tenant, range)}`;
 }
 

@@ -8,6 +8,7 @@
  * enumerate differently can't skip the same row.
  */
 import { encodeKey } from '../domain/key.ts';
+import { cheaperIndex } from './access-path.ts';
 import { columnOf, type Column } from './catalog.ts';
 import type { Database, Session } from './database.ts';
 import { afterPlace, keyOfColumns, upToPlace } from './keys.ts';
@@ -66,7 +67,9 @@ export function cutter(tracked: TrackedTable, tenant: string, refused = false): 
         if (few !== null) return { to: null, index: few };
       }
       const to = (await endOf(source, { tracked, tenant, walk, bounds: { from, to: end }, rows })) ?? end;
-      return { to, index: await cheapestIndex(source, { tracked, tenant, walk, bounds: { from, to } }) };
+      if (walk.by === 'time') return { to, index: walk.index };
+      const range = between(columns, mark, { from, to });
+      return { to, index: await cheaperIndex(source, tracked, tenant, { index: walk.index, range }) };
     },
     where: (bounds) => between(columns, mark, bounds),
   };
@@ -135,30 +138,6 @@ async function endOf(source: Reader, { tracked, tenant, walk, bounds, rows }: St
      ORDER BY ${list(columns.map(({ name }) => `t.${ident(name)}`))} LIMIT 1 OFFSET ${rows - 1}`,
   );
   return row === undefined ? null : mark + row['place']!;
-}
-
-/** Foreign rows that are read for each own one before an index of the tenant is the cheaper way to its rows. */
-const FOREIGN_MAX = 2;
-
-/**
- * A secondary index finds each row by one more descent. Where the tenant owns most of the key range, reading
- * the range itself costs half of that, and far less where the table is not in memory.
- */
-async function cheapestIndex(
-  source: Reader,
-  { tracked, tenant, walk, bounds }: Omit<Start, 'rows'>,
-): Promise<string> {
-  if (walk.by === 'time' || walk.index === 'PRIMARY') return walk.index;
-  const range = between(walk.columns, walk.mark, bounds);
-  const estimate = async (index: string, where: string): Promise<number> => {
-    const [row] = await source.rows(
-      `EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM ${hinted(tracked, index)} WHERE ${where}`,
-    );
-    return Number(row?.['rows'] ?? Number.NaN);
-  };
-  const all = await estimate('PRIMARY', range);
-  const own = await estimate(walk.index, `${ownedBy(tracked, 't', tenant)} AND ${range}`);
-  return all <= own * (1 + FOREIGN_MAX) ? 'PRIMARY' : walk.index;
 }
 
 const hinted = ({ table }: TrackedTable, index: string): string =>
