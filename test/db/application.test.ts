@@ -7,6 +7,9 @@ import { copyTable } from '../../src/db/backfill.ts';
 import { lostCapture } from '../../src/db/capture-loss.ts';
 import { installMode } from '../../src/db/capture-install.ts';
 import { modeOf } from '../../src/db/capture-mode.ts';
+import { holdStill, lockKeys } from '../../src/db/held.ts';
+import { lockTenants } from '../../src/db/lock.ts';
+import type { Session } from '../../src/db/database.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
 import { child, column, dump, useFixture } from '../support/pair.ts';
@@ -54,13 +57,16 @@ const both = async (statement: string): Promise<void> => {
     .catch(() => {});
 };
 
-const pass = (settle = SETTLE): Promise<SliceResult> =>
+/** @param waiting called while a verdict waits */
+const pass = (settle = SETTLE, waiting = () => {}): Promise<SliceResult> =>
   reconcileSlice(fixture().pair, fixture().tracked, {
     tenant: 'ant',
     limits: { ...LIMITS, windowRows: 1_000 },
     missingAgain: 60_000,
     settle,
-    progress: () => {},
+    progress: (_, why) => {
+      if (why !== null) waiting();
+    },
     until: () => false,
   });
 
@@ -148,13 +154,36 @@ describe.each([
   });
 });
 
+describe('a worker that freezes while it holds source rows', () => {
+  it('loses them within seconds, and nothing of what it wrote is kept', async () => {
+    await seed(['source']);
+    const { pair, tracked, sql } = fixture();
+    const hold = {
+      lockTarget: (session: Session) => lockTenants(session, pair.control, ['ant']),
+      lockSource: lockKeys(tracked.byName('items'), [encodeKey(['2'])]),
+    };
+    const began = performance.now();
+    const frozen = holdStill(pair, hold, async (_, session) => {
+      await session.run(`INSERT INTO ${pair.targetSchema}.items VALUES (2, 'ant', 'e2', 0)`);
+      await sleep(9_000);
+    });
+    const freed = sql('source', 'UPDATE items SET n = 1 WHERE id = 2').then(() => performance.now() - began);
+
+    await expect(frozen).rejects.toThrow();
+    expect(await freed).toBeLessThan(8_500);
+    expect(await dump(fixture(), 'target', 'items')).toEqual([]);
+  }, 30_000);
+});
+
 describe('a verdict', () => {
   it('calls a late target write in flight', async () => {
     await seed(['source', 'target']);
     const { sql } = fixture();
     await sql('source', 'UPDATE items SET n = 1 WHERE id IN (0, 2, 4)');
-    const late = sleep(SETTLE / 2).then(() => sql('target', 'UPDATE items SET n = 1 WHERE id IN (0, 2, 4)'));
-    const { pass: done, stopped } = await pass();
+    let late: Promise<unknown> | null = null;
+    const { pass: done, stopped } = await pass(SETTLE, () => {
+      late ??= sleep(SETTLE / 2).then(() => sql('target', 'UPDATE items SET n = 1 WHERE id IN (0, 2, 4)'));
+    });
     await late;
 
     expect(stopped).toBe(false);
