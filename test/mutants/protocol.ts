@@ -50,7 +50,7 @@ export const PROTOCOL: readonly Mutant[] = [
   {
     name: 'the rows of a tenant that is not moving are written',
     file: 'src/db/converge.ts', find: 'image.tenant !== null && mirrored.has(image.tenant)', put: 'image.tenant !== null',
-    test: FINDINGS, title: '5: a row that moves between tenants is written under the locks of both',
+    test: 'test/db/tenancy.test.ts', title: 'keys go around rows of two tenants that move and one that does not',
   },
   {
     name: 'the journal is never read from its beginning again',
