@@ -37,6 +37,8 @@ export interface Signal {
   readonly says: (value: number, bound: number) => string;
   /** Rising in three looks one after the other, over half the bound, is reason enough. */
   readonly watchesRise: boolean;
+  /** What was ever written, in the unit of the bound: a server at rest may keep the reading high for hours. */
+  readonly written: ((side: SideStatus) => Reading) | null;
   /** Is it worth a word that a server has no such thing? */
   readonly tellsAbsence: boolean;
   readonly remedy: string;
@@ -47,21 +49,21 @@ const BOTH: readonly Use[] = ['copy', 'reconcile'];
 
 // prettier-ignore
 export const SIGNALS: readonly Signal[] = [
-  { name: 'Threads_running', holds: BOTH, field: 'limits.threadsRunning', watchesRise: false, tellsAbsence: true,
+  { name: 'Threads_running', holds: BOTH, field: 'limits.threadsRunning', watchesRise: false, written: null, tellsAbsence: true,
     bound: ({ threadsRunning }) => threadsRunning, read: (side) => required(side, 'Threads_running'),
     says: (value, bound) => `has ${value} threads running, more than ${bound}`,
     remedy: 'let its user run SHOW GLOBAL STATUS' },
-  { name: 'history list length', holds: BOTH, field: 'limits.throttle.historyList', watchesRise: true, tellsAbsence: true,
+  { name: 'history list length', holds: BOTH, field: 'limits.throttle.historyList', watchesRise: true, written: null, tellsAbsence: true,
     bound: (limits) => throttle(limits).historyList, read: ({ historyList }) => historyList,
     says: (value, bound) => value > bound
       ? `has ${value} changes that purge has not removed, more than ${bound}: is a transaction open for long?`
       : `has ${value} changes that purge has not removed, and they grow: is a transaction open for long?`,
     remedy: 'GRANT PROCESS ON *.* TO its user' },
-  { name: 'redo log', holds: ['copy'], field: 'limits.throttle.redoPercent', watchesRise: false, tellsAbsence: true,
+  { name: 'redo log', holds: ['copy'], field: 'limits.throttle.redoPercent', watchesRise: false, written: (side) => redoShare(side, 2), tellsAbsence: true,
     bound: (limits) => throttle(limits).redoPercent, read: redoPercent,
     says: (value, bound) => `has filled ${value} % of its redo log, more than ${bound} %`,
     remedy: 'let its user run SHOW GLOBAL STATUS' },
-  { name: 'replica lag', holds: ['copy'], field: 'limits.throttle.replicaLag', watchesRise: false, tellsAbsence: false,
+  { name: 'replica lag', holds: ['copy'], field: 'limits.throttle.replicaLag', watchesRise: false, written: null, tellsAbsence: false,
     bound: (limits) => throttle(limits).replicaLag, read: ({ replicaLag }) => replicaLag,
     says: (value, bound) => `has a replica that is ${value} ms behind, more than ${bound} ms`,
     remedy: 'GRANT SELECT on the control schema to the user of the replica, or take the replica out of the plan' },
@@ -70,9 +72,10 @@ export const SIGNALS: readonly Signal[] = [
 export const isUnreadable = (reading: unknown): reading is Unreadable =>
   typeof reading === 'object' && reading !== null && 'unreadable' in reading;
 
+/** In use, all there is, ever written. */
 const REDO = [
-  ['Innodb_redo_log_logical_size', 'Innodb_redo_log_capacity_resized'], // MySQL 8.0.30
-  ['Innodb_checkpoint_age', 'Innodb_checkpoint_max_age'], // MariaDB
+  ['Innodb_redo_log_logical_size', 'Innodb_redo_log_capacity_resized', 'Innodb_redo_log_current_lsn'], // MySQL 8.0.30
+  ['Innodb_checkpoint_age', 'Innodb_checkpoint_max_age', 'Innodb_lsn_current'], // MariaDB
 ] as const;
 const STATUS = ['Threads_running', ...REDO.flat()];
 
@@ -82,11 +85,18 @@ function required({ status }: SideStatus, name: string): Reading {
   return value === undefined ? { unreadable: 'the server does not say it' } : Number(value);
 }
 
-function redoPercent({ status }: SideStatus): Reading {
+function redoPercent(side: SideStatus): Reading {
+  const used = redoShare(side, 0);
+  return typeof used === 'number' ? Math.round(used) : used;
+}
+
+/** A value of REDO as percent of the log. */
+function redoShare({ status }: SideStatus, which: 0 | 2): Reading {
   if (isUnreadable(status)) return status;
-  const pair = REDO.find(([used, all]) => status.has(used) && Number(status.get(all)) > 0);
-  if (pair === undefined) return null;
-  return Math.round((100 * Number(status.get(pair[0]))) / Number(status.get(pair[1])));
+  const names = REDO.find(([used, all]) => status.has(used) && Number(status.get(all)) > 0);
+  const value = names === undefined ? undefined : status.get(names[which]);
+  if (names === undefined || value === undefined) return null;
+  return (100 * Number(value)) / Number(status.get(names[1]));
 }
 
 /** A server, and the replicas of it that the plan names. */

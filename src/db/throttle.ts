@@ -3,7 +3,7 @@
  * whatever the number of lanes and tenants, and only while somebody asks. The mirror is never held back.
  *
  * Closed: a signal that can't be read holds as much as one over its bound. A signal over its bound holds
- * until it is well below, so that work does not flicker.
+ * until it is well below, so that work does not flicker; a log that nobody fills holds nothing.
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Problem } from '../domain/errors.ts';
@@ -27,6 +27,8 @@ const FRESH: Milliseconds = 500;
 /** Share of the bound below which work goes on. */
 const CALM = 0.75;
 const RISES = 3;
+/** Looks at rest after which the reading is what the server keeps, not pressure. */
+const RESTS = 3;
 /** A rise by less than this part of the bound is none: our own heartbeat adds to it. */
 const STEPS = 1_000;
 
@@ -34,9 +36,18 @@ interface Held {
   readonly look: number;
   readonly last: number;
   readonly rises: number;
+  readonly written: number;
+  readonly rests: number;
   readonly held: 'over' | 'rising' | null;
 }
-const CALM_SO_FAR: Held = { look: 0, last: Number.POSITIVE_INFINITY, rises: 0, held: null };
+const CALM_SO_FAR: Held = {
+  look: 0,
+  last: Number.POSITIVE_INFINITY,
+  rises: 0,
+  written: Number.NEGATIVE_INFINITY,
+  rests: 0,
+  held: null,
+};
 
 export class Throttle {
   readonly #pair: Pair;
@@ -108,7 +119,9 @@ export class Throttle {
       if (value === null) continue;
       if (isUnreadable(value)) return `hides its ${signal.name} (${value.unreadable}); ${wayOut(signal)}`;
       const key = `${side} ${signal.name} ${bound}`;
-      const held = follow(this.#held.get(key) ?? CALM_SO_FAR, { look: status.look, value }, bound, signal);
+      const written = signal.written?.(status) ?? null;
+      const seen = { look: status.look, value, written: typeof written === 'number' ? written : null };
+      const held = follow(this.#held.get(key) ?? CALM_SO_FAR, seen, bound, signal);
       this.#held.set(key, held);
       if (signal.watchesRise) this.#pinned[held.held === null ? 'delete' : 'add'](side);
       if (held.held !== null) return signal.says(value, bound);
@@ -120,22 +133,37 @@ export class Throttle {
 const wayOut = ({ remedy, field }: Signal): string =>
   field === 'limits.threadsRunning' ? remedy : `${remedy}, or watch it no more with ${field}: 0`;
 
-function follow(
-  before: Held,
-  { look, value }: { readonly look: number; readonly value: number },
-  bound: number,
-  { watchesRise }: Signal,
-): Held {
+interface Seen {
+  readonly look: number;
+  readonly value: number;
+  readonly written: number | null;
+}
+
+function follow(before: Held, seen: Seen, bound: number, { watchesRise }: Signal): Held {
+  const { look, value, written } = seen;
   if (look === before.look) return before;
   const rises = value > before.last + bound / STEPS ? before.rises + 1 : 0;
   const isRising = watchesRise && value > bound / 2 && rises >= (before.held === 'rising' ? 1 : RISES);
   const isStillOver = before.held === 'over' && value > Math.max(1, Math.floor(bound * CALM));
+  const rests = isAtRest(before, seen, bound) ? before.rests + 1 : 0;
+  const isOver = (value > bound || isStillOver) && rests < RESTS;
   return {
     look,
     last: value,
     rises,
-    held: value > bound || isStillOver ? 'over' : isRising ? 'rising' : null,
+    written: written ?? before.written,
+    rests,
+    held: isOver ? 'over' : isRising ? 'rising' : null,
   };
+}
+
+/**
+ * Nobody writes, or the server is below the bound and keeps up with those who do. A reading that stays over the
+ * bound is no rest while somebody writes: at the brim it can't rise.
+ */
+function isAtRest(before: Held, { value, written }: Seen, bound: number): boolean {
+  if (written === null) return false;
+  return written <= before.written + bound / STEPS || (value <= bound && value <= before.last);
 }
 
 const SLOW = 5;

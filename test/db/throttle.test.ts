@@ -216,6 +216,29 @@ describe('the redo log', () => {
     );
     await pair.source.run('DROP TABLE mysql.filler');
   });
+
+  it('holds nothing for ever on a server at rest, and again as soon as somebody fills it', async () => {
+    const { pair } = fixture();
+    const throttle = new Throttle(pair);
+    const { source } = pair;
+    await source.run('SET GLOBAL innodb_redo_log_capacity = 33554432');
+    // No page is flushed for its own sake, so what is in the log stays there.
+    await source.run('SET GLOBAL innodb_idle_flush_pct = 0');
+    await source.run('SET GLOBAL innodb_adaptive_flushing = OFF');
+    await source.run('CREATE TABLE mysql.rest (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB)');
+    const fill = () => source.run("INSERT INTO mysql.rest (b) VALUES (REPEAT('x', 1000000))");
+    for (let n = 0; n < 6; n += 1) await fill();
+    const bounds = limits({ redoPercent: 5 });
+    await until(throttle, bounds, /redo log, more than 5 %/);
+    await until(throttle, bounds, null);
+    const [used] = await source.rows("SHOW GLOBAL STATUS LIKE 'Innodb_redo_log_logical_size'");
+    expect(Number(used?.['Value'])).toBeGreaterThan(33554432 / 10);
+    for (let n = 0; n < 3; n += 1) await fill();
+    await until(throttle, bounds, /redo log, more than 5 %/);
+    await source.run('SET GLOBAL innodb_idle_flush_pct = 100');
+    await source.run('SET GLOBAL innodb_adaptive_flushing = ON');
+    await source.run('DROP TABLE mysql.rest');
+  });
 });
 
 describe('a signal that can not be read', () => {
