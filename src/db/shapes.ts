@@ -108,7 +108,11 @@ async function judge(pair: Pair, { side, id, name, recorded, live }: Seen): Prom
   if (differences.length === 0)
     throw new TransientDatabaseError(`${side}: table ${name} was altered, and a retry took that over: again`);
   const change = changeOf(side, name, differences);
-  await pair.source.run(`UPDATE ${tracked} SET altered = ? WHERE id = ${id}`, [change]);
+  // Unless a retry has taken it over since.
+  await pair.source.run(`UPDATE ${tracked} SET altered = ? WHERE id = ${id} AND ${side}_shape = ?`, [
+    change,
+    latest,
+  ]);
   throw new SchemaMismatchError(`${change}; ${wayOut(side)}`);
 }
 
@@ -150,8 +154,12 @@ export async function watchShapes(pair: Pair): Promise<string[]> {
     }
     const altered = changes.length === 0 ? null : changes.join('; ');
     if (altered === (row['altered'] ?? null)) continue;
-    await pair.source.run(`UPDATE ${tracked} SET altered = ? WHERE id = ?`, [altered, row['id']!]);
-    if (altered !== null) fresh.push(altered);
+    // A retry may have taken the change over since the row was read: then what was seen is no news.
+    const { affectedRows } = await pair.source.run(
+      `UPDATE ${tracked} SET altered = ? WHERE id = ? AND source_shape <=> ? AND target_shape <=> ?`,
+      [altered, row['id']!, row['source_shape'] ?? null, row['target_shape'] ?? null],
+    );
+    if (affectedRows > 0 && altered !== null) fresh.push(altered);
   }
   return fresh;
 }

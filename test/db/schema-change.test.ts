@@ -284,6 +284,22 @@ describe('the way out', () => {
     expect((await judgeKeys(pair, tracked, 'ant', id, ['1:9']))[0]!.columns).toEqual(['note']);
   });
 
+  it('a retry that takes the change over while a watch looks: the watch does not bring it back', async () => {
+    const { pair, sql } = fixture();
+    const further = 'ALTER TABLE orders ADD COLUMN further INT NULL';
+    await sql('source', further);
+    await sql('target', further);
+    const target = new InterruptedDatabase({ side: 'target', url: stackInfo().targetUrl });
+    target.interrupt = {
+      after: /^SHOW CREATE TABLE .*orders/,
+      act: async () => expect(await acceptShapes(pair)).toEqual(['orders']),
+    };
+    expect(await watchShapes({ ...pair, target })).toEqual([]);
+    expect(target.interrupt).toBeNull();
+    await target.close();
+    await assertNotAltered(pair, 'ant');
+  });
+
   it('what is no change of rows passes: an index, a comment, AUTO_INCREMENT, statistics', async () => {
     const { pair, sql } = fixture();
     const tracked = await loadTracked(pair);
