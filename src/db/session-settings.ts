@@ -1,6 +1,6 @@
 /** The session settings that every promise stands on, set on first use of a connection and read back. */
 import { SECOND } from '../domain/duration.ts';
-import { TransientDatabaseError } from '../domain/errors.ts';
+import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import type { Server, Session, Settings } from './database.ts';
 
 /** Strict, but every date that the source could hold is taken: zero, partial, invalid. */
@@ -26,13 +26,12 @@ export async function prepare(session: Session, server: Server, settings: Settin
           net_read_timeout: String(idleSeconds),
           net_write_timeout: String(idleSeconds),
           foreign_key_checks: '0',
-          // Every warning is looked at: as many as a statement can count.
-          max_error_count: '65535',
         }
       : {}),
     ...readBudget(server, settings),
   };
   await session.run('SET NAMES utf8mb4 COLLATE utf8mb4_bin');
+  if (side === 'target') await keepWarnings(session);
   const names = Object.keys(wanted);
   const assignments = names.map(
     (name) => `SESSION ${name} = ${/^\d+$/.test(wanted[name]!) ? wanted[name]! : `'${wanted[name]!}'`}`,
@@ -48,6 +47,13 @@ export async function prepare(session: Session, server: Server, settings: Settin
       );
     }
   }
+}
+
+/** As many as a statement can count. It takes a privilege that an applier can do without: then 1,024 are kept. */
+async function keepWarnings(session: Session): Promise<void> {
+  await session.run('SET SESSION max_error_count = 65535').catch((error: unknown) => {
+    if (!(error instanceof DatabaseError)) throw error;
+  });
 }
 
 /** The source is read with a bound shorter than the target's idle time, so a held lock outlives its read. */
