@@ -3,6 +3,7 @@ import type { Plan } from '../domain/plan.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Mode, Phase } from '../domain/phase.ts';
 import { SHARED } from '../domain/stage.ts';
+import { silentFor } from '../db/presence.ts';
 import { readProgressRows, type Activity, type Progress } from '../db/progress.ts';
 import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
@@ -64,6 +65,8 @@ export interface Fleet extends CaptureFacts {
   /** Tenants of the plan that nobody started. */
   readonly notStarted: readonly string[];
   readonly targetReachable: boolean;
+  /** No worker was heard of for so long; null: one is alive. */
+  readonly noWorkerForMs: Milliseconds | null;
   /** Tables that were altered on one side, as sentences: their rows wait in the journal. */
   readonly altered: readonly string[];
   /** Tables whose windows are by key although the plan names a time column, as sentences. */
@@ -85,11 +88,12 @@ interface Facts {
 }
 
 export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
-  const [migrations, facts, altered, byKey] = await Promise.all([
+  const [migrations, facts, altered, byKey, noWorkerForMs] = await Promise.all([
     readMigrations(pair.source, pair.control),
     readFacts(pair),
     alteredTables(pair),
     refusedTimes(pair),
+    silentFor(pair.source, pair.control),
   ]);
   const tenants = migrations
     .map((migration) => stateOf(migration, facts, plan))
@@ -101,6 +105,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
     tenants,
     notStarted: known.filter((tenant) => !started.has(tenant)),
     targetReachable: facts.cursors !== null,
+    noWorkerForMs,
     altered,
     byKey,
   };

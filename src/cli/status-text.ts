@@ -2,7 +2,7 @@
 import Table from 'cli-table3';
 
 import type { Capture } from '../domain/capture.ts';
-import { formatDuration } from '../domain/duration.ts';
+import { formatDuration, type Milliseconds } from '../domain/duration.ts';
 import type { Mode } from '../domain/phase.ts';
 import { captureLines } from './capture-text.ts';
 import type { Backfill, Fleet, TenantState, Work } from './fleet.ts';
@@ -92,7 +92,7 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
     `  journal  ${journal(fleet, state)}`,
     `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
-    ...state.work.map((work) => `  ${work.activity.padEnd(9)}${how(work)}`),
+    ...state.work.map((work) => `  ${`${work.activity} `.padEnd(9)}${how(work)}`),
     ...(state.pace === null
       ? []
       : [`  pace     at most ${state.pace} rows/s; set-pace --rows-per-second 0 lifts it`]),
@@ -119,7 +119,16 @@ const slow = ({ work }: TenantState): string[] =>
     .filter((one) => one.stale || one.slow !== null)
     .map((one) => `${one.activity} ${one.stale ? how(one) : `slow: ${one.slow}`}`);
 
+/** Text of what stands still when no worker is left. */
+export const noWorker = (silentMs: Milliseconds | null): string[] =>
+  silentMs === null
+    ? []
+    : [
+        `No worker was heard of for ${formatDuration(silentMs)}: nothing moves, and no write is mirrored; start one.`,
+      ];
+
 const tableNotes = (fleet: Fleet): string[] => [
+  ...noWorker(fleet.noWorkerForMs),
   ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. ${ALTERED[fleet.capture]}; see why.`),
   ...fleet.byKey.map((note) => `Note: ${oneLine(note)}.`),
   ...captureLines(fleet),

@@ -29,12 +29,16 @@ const factsOf = ({ tenants }: Fleet): string =>
     ]),
   );
 
+const startWorker = (context: Context, { noWorkerForMs }: Fleet): string[] =>
+  noWorkerForMs === null ? [] : [context.line('worker')];
+
 async function show(context: Context, tenant: string | null): Promise<Outcome> {
   const plan = await context.plan();
   const fleet = await readFleet(await context.pair(), plan, tenantsOf(plan));
   if (tenant === null) {
     const stopped = fleet.tenants.find(({ mode }) => mode === 'stopped');
     const next = [
+      ...startWorker(context, fleet),
       ...(stopped === undefined ? [] : [context.line('why', stopped.tenant)]),
       ...(fleet.tenants.length === 0 ? [context.change('start', firstTenant(plan))] : []),
     ];
@@ -51,6 +55,6 @@ async function show(context: Context, tenant: string | null): Promise<Outcome> {
   return {
     data: { ...one },
     lines: tenantLines(context.terminal, one, state),
-    next: [context.line('why', tenant)],
+    next: [...startWorker(context, fleet), context.line('why', tenant)],
   };
 }

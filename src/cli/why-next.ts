@@ -37,5 +37,6 @@ export function nextCommands(why: Why, context: Lines): string[] {
     line: (...words) => context.line(...words),
     change: (...words) => context.change(...words),
   };
-  return SITUATIONS.find(({ fits }) => fits(why))!.commands(why.tenant, lines, why);
+  const worker = why.noWorkerForMs === null ? [] : [lines.line('worker')];
+  return [...worker, ...SITUATIONS.find(({ fits }) => fits(why))!.commands(why.tenant, lines, why)];
 }

@@ -1,9 +1,9 @@
 /** `why` as text. Hashes are cut: they are there to be compared with each other. */
-import { formatDuration } from '../domain/duration.ts';
+import { formatDuration, type Milliseconds } from '../domain/duration.ts';
 import type { Evidence, GateVerdict } from '../domain/gate.ts';
 import { PHASES, type Mode, type Phase } from '../domain/phase.ts';
 import { captureLines, type CaptureFacts } from './capture-text.ts';
-import { aligned } from './status-text.ts';
+import { aligned, noWorker } from './status-text.ts';
 import { oneLine, quoted, type Terminal } from './terminal.ts';
 
 export interface DriftLine {
@@ -55,6 +55,8 @@ export interface Why extends CaptureFacts {
   readonly drift: readonly DriftLine[];
   /** Tables that were altered on one side since the line began to work from them; their rows wait in the journal. */
   readonly altered: readonly string[];
+  /** No worker was heard of for so long; null: one is alive. */
+  readonly noWorkerForMs: Milliseconds | null;
   /** Reads of the application whose answers differed between the sides. */
   readonly shadowReads: readonly ShadowLine[];
   readonly audit: readonly AuditLine[];
@@ -64,6 +66,7 @@ export interface Why extends CaptureFacts {
 export function whyLines(terminal: Terminal, why: Why, next: readonly string[]): string[] {
   return [
     ...head(why),
+    ...noWorker(why.noWorkerForMs).map((line) => `  ${line}`),
     ...section(`Gates of ${why.phase}`, gates(terminal, why)),
     ...section('Waived', waivers(why)),
     ...section(

@@ -4,6 +4,7 @@ import { judgeGates } from '../domain/gate.ts';
 import { readEvidence } from '../db/evidence.ts';
 import { readDrift, type DriftRow } from '../db/ledger.ts';
 import { readMigration } from '../db/migrations.ts';
+import { silentFor } from '../db/presence.ts';
 import { qualified, tenantLiteral } from '../db/sql.ts';
 import { alteredTables } from '../db/shapes.ts';
 import { readStage } from '../db/stages.ts';
@@ -33,13 +34,14 @@ export const run: Handler = async (context, input) => {
   }
   const tracked = await loadTracked(pair);
   const { phase, mode, reason, since, round, approved, waivers } = record;
-  const [evidence, stage, drift, shadowReads, audit, altered] = await Promise.all([
+  const [evidence, stage, drift, shadowReads, audit, altered, noWorkerForMs] = await Promise.all([
     readEvidence(pair, tracked, { tenant, since, round }),
     readStage(pair.source, pair.control, tenant),
     readDrift(pair, tenant, true),
     readShadow(pair, tenant),
     readAudit(pair, tenant),
     alteredTables(pair, tenant),
+    silentFor(pair.source, pair.control),
   ]);
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
   const gates = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);
@@ -59,6 +61,7 @@ export const run: Handler = async (context, input) => {
     openDrift: evidence.openDrift ?? drift.length,
     drift: drift.slice(0, DRIFT_SHOWN).map((row) => driftLine(tracked, row)),
     altered,
+    noWorkerForMs,
     shadowReads,
     audit,
     evidence,

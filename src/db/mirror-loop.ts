@@ -11,6 +11,7 @@ import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
 import { deleteJournal } from './converge.ts';
+import { beatWorker, PRESENCE_EVERY } from './presence.ts';
 import { heldTables, watchShapes } from './shapes.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { admitStage, holdStages, stagesOf, startedTenants, type StageRow } from './stages.ts';
@@ -60,6 +61,7 @@ export class MirrorLoop {
       this.#repeat(TICK, MIRROR, () => this.#tick()),
       this.#repeat(CAPTURE_EVERY, 'capture watch', () => this.#watchCapture()),
       this.#repeat(SHAPES_EVERY, 'schema watch', () => this.#watchShapes()),
+      this.#repeat(PRESENCE_EVERY, 'presence', () => beatWorker(this.#pair.source, this.#pair.control)),
     ]);
   }
 

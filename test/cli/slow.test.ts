@@ -96,5 +96,9 @@ describe.sequential('a backfill', () => {
 
     const said = await until(['status', 'acme'], /nothing heard/);
     expect(said).toMatch(/^ {2}backfill nothing heard for 1\ds.*: is a worker running\?$/m);
+    const silent =
+      /^ *No worker was heard of for \S+: nothing moves, and no write is mirrored; start one\.$/m;
+    expect(await until(['status'], silent)).toMatch(/^next: \S*switchback .*worker$/m);
+    expect(await until(['why', 'acme'], silent)).toMatch(/^Next\n {2}\S*switchback .*worker$/m);
   });
 });

@@ -163,6 +163,7 @@ describe('status', () => {
       'tenants',
       'notStarted',
       'targetReachable',
+      'noWorkerForMs',
       'altered',
       'byKey',
       'next',
