@@ -97,8 +97,8 @@ async function mutate(
   }
 }
 
-/** Status by the test's own name. */
-type Report = ReadonlyMap<string, string>;
+/** Own name and status of each test. */
+type Report = readonly { readonly title: string; readonly status: string }[];
 
 interface VitestReport {
   readonly testResults: readonly {
@@ -121,17 +121,13 @@ async function testFile(copy: string, file: string, env: NodeJS.ProcessEnv): Pro
   clearTimeout(timer);
   if (code === null) return null;
   const { testResults } = JSON.parse(await readFile(path, 'utf8')) as VitestReport;
-  return new Map(
-    testResults.flatMap(({ assertionResults }) =>
-      assertionResults.map(({ title, status }) => [title, status]),
-    ),
-  );
+  return testResults.flatMap(({ assertionResults }) => assertionResults);
 }
 
 function outcomeOf(report: Report | null, title: string): Outcome {
   if (report === null) return 'hung';
-  const found = [...report].find(([name]) => name.startsWith(title))?.[1];
-  return found === 'passed' || found === 'failed' ? found : 'not run';
+  const found = report.filter((test) => test.title.startsWith(title)).map(({ status }) => status);
+  return found.includes('failed') ? 'failed' : found.includes('passed') ? 'passed' : 'not run';
 }
 
 function verdict(before: Outcome, outcome: Outcome | null): string {

@@ -12,5 +12,6 @@ const read = (path: string): Promise<string> => readFile(new URL(path, ROOT), 'u
 it.each([...PROTOCOL, ...DIGESTS])('$name', async ({ file, find, put, test, title }) => {
   expect((await read(file)).split(find)).toHaveLength(2);
   expect(put).not.toBe(find);
-  expect(await read(test)).toContain(title);
+  // `it.each` fills its names in.
+  expect(await read(test)).toContain(title.replace(/^by sql /, 'by %s '));
 });

@@ -69,7 +69,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'an update journals the new key only',
-    file: 'src/db/triggers.ts', find: 'IF ${moved} THEN ${before} ', put: 'IF ${moved} THEN ',
+    file: 'src/db/triggers.ts', find: 'IF ${moved} THEN ${before} ', put: 'IF ${moved} THEN DO 0; ',
     test: 'test/db/keys.test.ts', title: 'is journaled by any session, found again on both sides, updated and deleted',
   },
   {

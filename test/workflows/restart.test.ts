@@ -34,4 +34,4 @@ it('goes on after a restart of the worker in each phase', async () => {
     (name) => name !== 'preflight' && name !== 'dual-write' && name !== 'reconcile',
   ))
     expect(restartedIn).toContain(phase);
-});
+}, 150_000);
