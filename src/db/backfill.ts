@@ -64,6 +64,8 @@ export async function copyTable(
 
 const PACE_STEP: Milliseconds = 500;
 const FIRST_ROWS = 1_000;
+/** Of a row as large as most: a window is as much work as its bytes are such rows. */
+const ROW_BYTES = 256;
 
 class Copy {
   readonly #pair: Pair;
@@ -151,7 +153,7 @@ class Copy {
         rows = copied.rows;
         continue;
       }
-      this.#took(part, rows, Date.now() - started);
+      this.#took(part, Math.max(rows, copied.bytes / ROW_BYTES), Date.now() - started);
       part = copied.cursor;
       this.#keep(part);
       this.#report(part, null);
@@ -173,7 +175,8 @@ class Copy {
 
   /** A window reads one side and writes the other in step; the one that is written to is the slower. */
   #took({ tableId }: CopyCursor, rows: number, ms: Milliseconds): void {
-    this.#throttle.took({ side: 'target', what: `the copy of ${this.#nameOf(tableId)}`, ms, rows });
+    const what = `the copy of ${this.#nameOf(tableId)}`;
+    this.#throttle.took({ side: 'target', what, tenant: this.#slice.tenant, ms, rows });
   }
 
   #nameOf(tableId: number): string {

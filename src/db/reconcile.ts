@@ -120,7 +120,13 @@ async function reconcileWindow(
   const { bounds, cut } = window;
   const { source, target, took, tookOn } = await window.digests;
   for (const side of SIDES)
-    throttle.took({ side, what: `the digest of ${table.table.name}`, ms: tookOn[side], rows: window.rows });
+    throttle.took({
+      side,
+      what: `the digest of ${table.table.name}`,
+      tenant: slice.tenant,
+      ms: tookOn[side],
+      rows: window.rows,
+    });
   await Promise.all(
     SIDES.map((side) => assertShapes(pair, tracked, { on: pair[side], side, ids: [table.id] })),
   );

@@ -18,8 +18,10 @@ export interface Took {
   readonly side: Side;
   /** Statements of one name are alike: the table, and what is done with it. */
   readonly what: string;
+  /** Whose rows: those of one tenant are like each other, those of two need not be. */
+  readonly tenant: string;
   readonly ms: Milliseconds;
-  /** Rows that the statement was asked for. */
+  /** Rows that the statement was asked for; a large one counts as several. */
   readonly rows: number;
 }
 
@@ -184,8 +186,8 @@ class Pulse {
   readonly #usual = new Map<string, { readonly perRow: number; readonly seen: number }>();
   readonly #slow = new Map<Side, { readonly until: number; readonly why: string }>();
 
-  took({ side, what, ms, rows }: Took): void {
-    const key = `${side} ${what}`;
+  took({ side, what, tenant, ms, rows }: Took): void {
+    const key = `${side} ${what} ${tenant}`;
     const perRow = ms / Math.max(rows, ROWS_LEAST);
     const usual = this.#usual.get(key) ?? { perRow, seen: 0 };
     const times = perRow / Math.max(usual.perRow, Number.MIN_VALUE);

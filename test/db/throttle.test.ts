@@ -277,8 +277,8 @@ describe('a signal that can not be read', () => {
 });
 
 describe('own statements', () => {
-  const took = (throttle: Throttle, ms: number, rows = 1_000) =>
-    throttle.took({ side: 'source', what: 'the digest of items', ms, rows });
+  const took = (throttle: Throttle, ms: number, rows = 1_000, tenant = 'ant') =>
+    throttle.took({ side: 'source', what: 'the digest of items', tenant, ms, rows });
 
   it('that take five times as long as usual pause the work for a moment, longer ones do not become usual at once', async () => {
     const throttle = new Throttle(fixture().pair);
@@ -299,6 +299,13 @@ describe('own statements', () => {
     for (let n = 0; n < 10; n += 1) took(throttle, 10);
     took(throttle, 200);
     took(throttle, 30, 1);
+    expect(await throttle.why(limits(), 'copy')).toBeNull();
+  });
+
+  it('of a tenant with larger rows are measured by its own', async () => {
+    const throttle = new Throttle(fixture().pair);
+    for (let n = 0; n < 10; n += 1) took(throttle, 30);
+    for (let n = 0; n < 10; n += 1) took(throttle, 900, 1_000, 'bee');
     expect(await throttle.why(limits(), 'copy')).toBeNull();
   });
 });
