@@ -6,7 +6,9 @@ import { list } from './sql.ts';
 
 export const SQL_EXECUTOR: Executor = {
   name: 'sql',
-  digest: (db, side, rows) => digestOf(db, rows(`${rowHash(side, 't')} AS h`)),
+  hasQuick: ({ table }) => storedColumns(table).some(({ type }) => type === 'json'),
+  digest: (db, side, rows, form) =>
+    digestOf(db, rows(`${rowHash(side, 't', form === 'quick' ? 'stored' : 'arrived')} AS h`)),
   async hashes(db, side, { rows, beside, parts }) {
     const hashes =
       parts === 'row'

@@ -117,6 +117,7 @@ export function streamExecutor(sides: SideColumns): Executor {
     });
   return {
     name: 'stream',
+    hasQuick: () => false,
     async digest(db, _, rows) {
       const sum = Buffer.alloc(16);
       let count = 0;

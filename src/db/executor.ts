@@ -26,7 +26,14 @@ export type ExecutorName = 'sql' | 'stream';
 
 export interface Executor {
   readonly name: ExecutorName;
-  readonly digest: (db: Database, side: TrackedTable, rows: RowsQuery) => Promise<WindowDigest>;
+  /** Is there a cheaper digest, of which equal values prove as much and different ones nothing? */
+  readonly hasQuick: (side: TrackedTable) => boolean;
+  readonly digest: (
+    db: Database,
+    side: TrackedTable,
+    rows: RowsQuery,
+    form?: 'quick' | 'exact',
+  ) => Promise<WindowDigest>;
   /**
    * @param parts `row`: one hash of the whole row; `columns`: one of each stored column
    * @throws DatabaseError when a row has no hash

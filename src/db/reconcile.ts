@@ -14,7 +14,6 @@ import { nextWindowRows } from '../domain/window.ts';
 import { tablesOf } from './backfill.ts';
 import { modeOf } from './capture-mode.ts';
 import type { Database } from './database.ts';
-import type { WindowDigest } from './digest.ts';
 import { keySql } from './keys.ts';
 import {
   finishPass,
@@ -32,7 +31,7 @@ import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import { Throttle } from './throttle.ts';
 import { BY_VERDICT, noteTimeChange } from './time-windows.ts';
-import { isTimeChanged, partsOf, WindowQueue, type Window } from './window-queue.ts';
+import { isTimeChanged, partsOf, same, WindowQueue, type Window } from './window-queue.ts';
 
 export interface ReconcileSlice {
   readonly tenant: string;
@@ -153,8 +152,6 @@ async function reconcileWindow(
   await Promise.all([recordWindow(pair, pass, evidence), savePosition(pair, next)]);
   return { pass: next, stopped: found.stopped, fresh: found.fresh };
 }
-
-const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
 const ZERO: PassCounts = {
   windows: 0,

@@ -1,7 +1,7 @@
 /**
  * The windows of a pass, each digested on both sides. The next window of a table is cut and sent while the last
  * one is still compared, so that a server waits neither for the other one nor for us; no server ever has more
- * than one digest of a pass to compute.
+ * than one window of a pass to digest, and another one again where their quick digests differ.
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Limits } from '../domain/plan.ts';
@@ -44,7 +44,8 @@ export class WindowQueue {
   readonly #tracked: Tracked;
   readonly #slice: { readonly tenant: string; readonly limits: Limits };
   #ahead: Window | null = null;
-  #turns: Turns = { source: Promise.resolve(), target: Promise.resolve() };
+  readonly #exact: Exact = new Set();
+  #turns: Turns = DONE;
 
   constructor(pair: Pair, tracked: Tracked, slice: { readonly tenant: string; readonly limits: Limits }) {
     this.#pair = pair;
@@ -87,7 +88,8 @@ export class WindowQueue {
       executor,
       query: queryOf({ tenant, cut, index, bounds: { from, to } }),
     };
-    const { digests, turns } = digestBoth(this.#pair, this.#tracked, window, this.#turns);
+    const both = { turns: this.#turns, exact: this.#exact };
+    const { digests, turns } = digestBoth(this.#pair, this.#tracked, window, both);
     this.#turns = turns;
     return { ...window, digests };
   }
@@ -106,8 +108,8 @@ export async function* partsOf(
     const { to, index } = await cut.cut(pair.source, from, rows, window.bounds.to);
     const bounds = { from, to };
     const part = { ...window, rows, bounds, query: queryOf({ tenant, cut, index, bounds }) };
-    const turns = { source: Promise.resolve(), target: Promise.resolve() };
-    yield { ...part, digests: digestBoth(pair, tracked, part, turns).digests };
+    const { digests } = digestBoth(pair, tracked, part, { turns: DONE, exact: new Set([window.table.id]) });
+    yield { ...part, digests };
     if (to === window.bounds.to) return;
     from = to;
   }
@@ -119,30 +121,54 @@ interface Turns {
   readonly target: Promise<unknown>;
 }
 
+const DONE: Turns = { source: Promise.resolve(), target: Promise.resolve() };
+
+/** Tables of a pass whose quick digests differ where the exact ones are equal: they are not asked for again. */
+type Exact = Set<number>;
+
+interface Both {
+  readonly turns: Turns;
+  readonly exact: Exact;
+}
+
 function digestBoth(
   pair: Pair,
   tracked: Tracked,
   { table, query, executor }: Omit<Window, 'digests'>,
-  before: Turns,
+  { turns: before, exact }: Both,
 ): { digests: Promise<Digests>; turns: Turns } {
-  const side = async (db: Database, of: TrackedTable, turn: Promise<unknown>) => {
+  const there = tracked.target(table.id);
+  const side = async (db: Database, of: TrackedTable, turn: Promise<unknown>, form: 'quick' | 'exact') => {
     await turn.catch(() => {});
     const started = Date.now();
-    const digest = await executor.digest(db, of, query(of));
+    const digest = await executor.digest(db, of, query(of), form);
     return { digest, took: Date.now() - started };
   };
-  const source = side(pair.source, table, before.source);
-  const target = side(pair.target, tracked.target(table.id), before.target);
-  const digests = Promise.all([source, target]).then(([ours, theirs]) => ({
-    source: ours.digest,
-    target: theirs.digest,
-    took: Math.max(ours.took, theirs.took),
-    tookOn: { source: ours.took, target: theirs.took },
-  }));
+  const ask = (form: 'quick' | 'exact', after: Turns) => {
+    const source = side(pair.source, table, after.source, form);
+    const target = side(pair.target, there, after.target, form);
+    const digests = Promise.all([source, target]).then(([ours, theirs]) => ({
+      source: ours.digest,
+      target: theirs.digest,
+      took: Math.max(ours.took, theirs.took),
+      tookOn: { source: ours.took, target: theirs.took },
+    }));
+    return { digests, turns: { source, target } };
+  };
+  const quick = executor.hasQuick(table) && !exact.has(table.id);
+  const { digests: first, turns } = ask(quick ? 'quick' : 'exact', before);
+  const digests = first.then(async (found) => {
+    if (!quick || same(found.source, found.target)) return found;
+    const second = await ask('exact', DONE).digests;
+    if (same(second.source, second.target)) exact.add(table.id);
+    return second;
+  });
   // Whoever asked for it hears of a failure; one that was cut ahead may never be asked for.
   digests.catch(() => {});
-  return { digests, turns: { source, target } };
+  return { digests, turns };
 }
+
+export const same = (a: WindowDigest, b: WindowDigest): boolean => a.rows === b.rows && a.digest === b.digest;
 
 const settle = async (window: Window): Promise<void> => void (await window.digests.catch(() => {}));
 

@@ -8,17 +8,28 @@ import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { column, useFixture } from '../support/pair.ts';
 import { ownMysql, stackInfo } from '../support/stack.ts';
 
+const LIMITS = {
+  windowTarget: 300,
+  windowRows: 50,
+  windowBytes: 8_388_608,
+  reconcileRows: 50,
+  backfillParallel: 1,
+  threadsRunning: 100,
+  rowsPerSecond: 0,
+};
+
 const small = ownMysql('small');
 const fixture = useFixture(
   [
     'CREATE TABLE files (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, body VARBINARY(60000), KEY (tenant_id))',
+    'CREATE TABLE docs (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, doc JSON NOT NULL, KEY (tenant_id))',
     'CREATE TABLE pairs (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, a VARCHAR(20) NOT NULL, b VARCHAR(20) NOT NULL, KEY (tenant_id))',
   ],
   () => ({ sourceUrl: small().url(), targetUrl: stackInfo().targetUrl }),
 );
 
 beforeAll(async () => {
-  await fixture().install({ files: column(), pairs: column() });
+  await fixture().install({ files: column(), pairs: column(), docs: column() });
   await fixture().start('ant');
 });
 
@@ -62,6 +73,35 @@ it('text that moves from one column to the next is a difference', async () => {
   expect(await digestOfPairs()).not.toBe(before);
 });
 
+it('JSON that arrives as its text means is no drift, and a window of it is digested once more', async () => {
+  const { sql, mirror, pair, tracked, rows } = fixture();
+  await sql('source', "DELETE FROM pairs WHERE tenant_id = 'ant'");
+  await sql(
+    'source',
+    `INSERT INTO docs VALUES (1, 'ant', CAST(1.10 AS JSON)), (2, 'ant', JSON_OBJECT('d', CAST('2.50' AS DECIMAL(5, 2)))), (3, 'ant', '{"n": 1}')`,
+  );
+  await mirror.drain('ant');
+  const pass = () =>
+    reconcileSlice(pair, tracked, {
+      tenant: 'ant',
+      limits: LIMITS,
+      missingAgain: 1_000,
+      progress: () => {},
+      until: () => false,
+    });
+  expect((await pass()).pass).toMatchObject({ clean: true, counts: { suspects: 0, drifted: 0, rows: 3 } });
+  const windows = await rows(
+    'source',
+    `SELECT source_digest, target_digest FROM \`${pair.control}\`.pass_window WHERE source_rows = 3`,
+  );
+  expect(windows).toHaveLength(1);
+  expect(windows[0]!['source_digest']).toBe(windows[0]!['target_digest']);
+  await sql('target', "UPDATE docs SET doc = JSON_OBJECT('d', 2.51) WHERE id = 2");
+  expect((await pass()).pass).toMatchObject({ clean: false, counts: { suspects: 1, drifted: 1 } });
+  await sql('source', 'DELETE FROM docs');
+  await mirror.drain('ant');
+});
+
 it('a row too long for a packet is a fault with its way out, never an equal window', async () => {
   const { sql, mirror, pair, tracked } = fixture();
   await sql('source', "INSERT INTO files VALUES (1, 'ant', REPEAT('x', 60000)), (2, 'ant', 'y')");
@@ -73,15 +113,7 @@ it('a row too long for a packet is a fault with its way out, never an equal wind
   const pass = (source: Database) =>
     reconcileSlice({ ...pair, source }, tracked, {
       tenant: 'ant',
-      limits: {
-        windowTarget: 300,
-        windowRows: 50,
-        windowBytes: 8_388_608,
-        reconcileRows: 50,
-        backfillParallel: 1,
-        threadsRunning: 100,
-        rowsPerSecond: 0,
-      },
+      limits: LIMITS,
       missingAgain: 1_000,
       progress: () => {},
       until: () => false,

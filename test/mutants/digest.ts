@@ -35,7 +35,7 @@ export const DIGESTS: readonly Mutant[] = [
   },
   {
     name: 'windows are compared by their counts alone',
-    file: 'src/db/reconcile.ts', find: 'a.rows === b.rows && a.digest === b.digest', put: 'a.rows === b.rows',
+    file: 'src/db/window-queue.ts', find: 'a.rows === b.rows && a.digest === b.digest', put: 'a.rows === b.rows',
     test: RECONCILE, title: 'different: the line stops, nothing is written',
   },
   {
