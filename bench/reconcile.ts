@@ -90,7 +90,7 @@ async function passes(pair: Pair, tracked: Tracked, tenants: readonly string[]):
 async function bareScans({ source, target }: Servers, tracked: Tracked): Promise<void> {
   const scan = async (url: string, side: 'source' | 'target'): Promise<string> => {
     const { table } = tracked[side](tracked.byName(TABLE).id);
-    const hash = rowHash(tracked[side](tracked.byName(TABLE).id), 't');
+    const hash = rowHash(tracked[side](tracked.byName(TABLE).id), 't', 'stored');
     const connection = await createConnection({ uri: url, charset: 'utf8mb4' });
     try {
       await connection.query("SET time_zone = '+00:00'");
