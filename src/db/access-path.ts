@@ -20,9 +20,10 @@ export async function cheaperIndex(
 ): Promise<string> {
   if (index === 'PRIMARY') return index;
   const { schema, name } = tracked.table;
+  // USE, not FORCE: an index that is forced need not be better than another, and MySQL then estimates one row.
   const estimate = async (by: string, where: string): Promise<number> => {
     const [row] = await source.rows(
-      `EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM ${qualified(schema, name)} t FORCE INDEX (${ident(by)}) WHERE ${where}`,
+      `EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM ${qualified(schema, name)} t USE INDEX (${ident(by)}) WHERE ${where}`,
     );
     return Number(row?.['rows'] ?? Number.NaN);
   };
