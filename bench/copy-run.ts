@@ -45,20 +45,27 @@ export async function copyInProcess(
   return JSON.parse(said.trim().split('\n').at(-1)!) as Copied;
 }
 
+/** A worker copies several tenants of a wave at once; it has 8 slots, two cores are full with fewer. */
+const TENANTS_AT_ONCE = 4;
+
 async function own(pair: Pair, { tenants, round }: Job, until: () => boolean): Promise<number> {
   const tracked = await loadTracked(pair);
+  const open = [...tenants];
   let rows = 0;
-  for (const tenant of tenants) {
-    const tables = await copyTables(pair, tracked, tablesOf(tracked, tenant), {
-      tenant,
-      round,
-      limits: LIMITS,
-      pace: () => Promise.resolve(LIMITS.rowsPerSecond),
-      progress: () => {},
-      until,
-    });
-    rows += tables.reduce((sum, table) => sum + table.copiedRows, 0);
-  }
+  const slot = async (): Promise<void> => {
+    for (let tenant = open.shift(); tenant !== undefined; tenant = open.shift()) {
+      const tables = await copyTables(pair, tracked, tablesOf(tracked, tenant), {
+        tenant,
+        round,
+        limits: LIMITS,
+        pace: () => Promise.resolve(LIMITS.rowsPerSecond),
+        progress: () => {},
+        until,
+      });
+      rows += tables.reduce((sum, table) => sum + table.copiedRows, 0);
+    }
+  };
+  await Promise.all(Array.from({ length: TENANTS_AT_ONCE }, slot));
   return rows;
 }
 

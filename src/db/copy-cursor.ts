@@ -75,7 +75,7 @@ export const together = (tableId: number, parts: readonly CopyCursor[]): TablePr
 });
 
 /** Small parts keep every lane busy to the end; many parts cost a row each. */
-const PART_ROWS = 100_000;
+const PART_ROWS = 25_000;
 const PARTS_MAX = 64;
 
 /**
