@@ -76,8 +76,10 @@ export async function* streamRows(
       else if (failure !== null) throw stripError(side, failure);
       else if (ended) return;
       else {
+        const arrived = arrival(deadline, side, (resolve) => (wake = resolve));
+        // Packets that were held back are handed over at once: whoever waits must be known by then.
         wire.resume();
-        await arrival(deadline, side, (resolve) => (wake = resolve));
+        await arrived;
       }
     }
   } finally {
