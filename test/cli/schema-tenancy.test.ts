@@ -277,7 +277,9 @@ describe.sequential('a schema for each tenant', () => {
     await sql('source', 'Globex-2', 'TRUNCATE TABLE items');
     for (let look = 0; look < 100; look += 1) {
       const rows = await readStages(pair.source, control, -1);
-      if (rows.find(({ tenant }) => tenant === 'Globex-2')?.stage === 'shadow-read') break;
+      // A pass may find the extra rows, and trip back, before the watch finds the cause.
+      const found = rows.find(({ tenant }) => tenant === 'Globex-2');
+      if (found?.stage === 'shadow-read' && found.dirty) break;
       await sleep(100);
     }
 

@@ -208,7 +208,8 @@ describe('the redo log', () => {
     await pair.source.run(
       'CREATE TABLE IF NOT EXISTS mysql.filler (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB)',
     );
-    await pair.source.run('SET GLOBAL innodb_redo_log_capacity = 8388608');
+    // A BLOB over a tenth of the log is refused.
+    await pair.source.run('SET GLOBAL innodb_redo_log_capacity = 33554432');
     for (let n = 0; n < 4; n += 1)
       await pair.source.run("INSERT INTO mysql.filler (b) VALUES (REPEAT('x', 1000000))");
     expect(await until(throttle, limits({ redoPercent: 1 }), /redo/)).toMatch(
