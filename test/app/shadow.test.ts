@@ -65,7 +65,7 @@ it('counts a corrupted target row, under the name of the read, also while others
   const router = await open({ sampleRate: 1 });
   const id = await add(router, 'corrupted', 'right');
   await fixture().mirror.drain('corrupted');
-  await fixture().sql('target', `UPDATE messages SET body = 'wrong' WHERE id = ${id}`);
+  await fixture().corrupt('corrupted', `UPDATE messages SET body = 'wrong' WHERE id = ${id}`);
 
   for (let round = 1; round <= 5; round += 1) {
     await add(router, 'corrupted', `later ${round}`);
@@ -91,7 +91,7 @@ it('compares the source after the flip', async () => {
     return router.stats().shadow.samples > 0;
   }, 'an equal sample');
   const equal = router.stats().shadow;
-  await fixture().sql('target', `UPDATE messages SET body = 'wrong' WHERE id = ${id}`);
+  await fixture().corrupt('reverse', `UPDATE messages SET body = 'wrong' WHERE id = ${id}`);
   expect(await bodies(router, 'reverse')).toEqual(['wrong']);
   await until(() => router.stats().shadow.differing === 1, 'a differing sample');
 
@@ -115,8 +115,8 @@ it('sees a difference in bytes that are no text, and in the last digit of a deci
   await settled(router, 2);
   expect(router.stats().shadow.differing).toBe(0);
 
-  await fixture().sql(
-    'target',
+  await fixture().corrupt(
+    'exact',
     "UPDATE messages SET price = 9007199254740993.0002, raw = X'00fe' WHERE tenant_id = 'exact'",
   );
   await Promise.all([read('price'), read('raw')]);

@@ -9,6 +9,7 @@ import { admitTenants, installControl } from '../../src/db/control.ts';
 import { registerTables } from '../../src/db/capture.ts';
 import { installMode } from '../../src/db/capture-install.ts';
 import { Database } from '../../src/db/database.ts';
+import { lockTenants } from '../../src/db/lock.ts';
 import { Mirror } from '../../src/db/mirror.ts';
 import { ident } from '../../src/db/sql.ts';
 import { admitStage, flipStage } from '../../src/db/stages.ts';
@@ -20,6 +21,11 @@ export interface Fixture {
   readonly pair: Pair;
   /** Statements in the application's schema of one side. */
   readonly sql: (side: 'source' | 'target', statement: string) => Promise<unknown>;
+  /**
+   * Changes rows of the tenant on the target behind everybody's back, and waits for its lock: a mirror that had read
+   * the journal before a drain emptied it may still be writing the same rows again.
+   */
+  readonly corrupt: (tenant: string, statement: string) => Promise<void>;
   readonly rows: (
     side: 'source' | 'target',
     statement: string,
@@ -96,6 +102,12 @@ function makeFixture(pair: Pair, schema: string): Fixture {
     mirror: null as unknown as Mirror,
     sql: (side, statement) => inSchema(side, (session) => session.run(statement)),
     rows: (side, statement) => inSchema(side, (session) => session.rows(statement)),
+    corrupt: (tenant, statement) =>
+      pair.target.transaction(async (session) => {
+        await session.run(`USE ${ident(schema)}`);
+        await lockTenants(session, pair.control, [tenant]);
+        await session.run(statement);
+      }),
     async install(tables, capture = 'triggers') {
       const plans = Object.entries(tables).map(([name, given]): TablePlan =>
         'tenancy' in given
