@@ -10,17 +10,16 @@ import { cheaperIndex } from './access-path.ts';
 import { modeOf } from './capture-mode.ts';
 import { storedColumns } from './catalog.ts';
 import { moveCursor, type CopyCursor, type CopyRun } from './copy-cursor.ts';
-import type { Database, RawRow, Session } from './database.ts';
+import type { Database, Session } from './database.ts';
 import { fewThroughParents } from './few-rows.ts';
 import { HOLDS } from './held.ts';
 import { uniqueHolders } from './holders.ts';
 import { selectImage } from './images.ts';
 import { afterKey, keysJoin, keySql, keysTable, upToKey } from './keys.ts';
-import { loadMethod, loadRows } from './load.ts';
+import { loadMethod, loadQuery, type Watch } from './load.ts';
 import { shareTenant } from './lock.ts';
 import { assertShapes } from './shapes.ts';
 import { ident, list, qualified } from './sql.ts';
-import { sizeOf } from './stream.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
@@ -131,12 +130,12 @@ export async function copyWindow(
         const measured = { rows: 0, bytes: 0 };
         await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
         const ids = [part.tableId];
-        await loadRows(
+        await loadQuery(source, windowSql(table, run.tenant, { ...range, index }), {
           target,
-          tracked.target(part.tableId).table,
-          bounded(source.stream(windowSql(table, run.tenant, { ...range, index })), bounds.bytes, measured),
+          table: tracked.target(part.tableId).table,
           method,
-        );
+          watch: bounded(bounds.bytes, measured),
+        });
         await assertShapes(pair, tracked, { on: source, side: 'source', ids });
         // After the first touch: from here to the commit no ALTER gets past our metadata lock.
         await assertShapes(pair, tracked, { on: target, side: 'target', ids });
@@ -203,21 +202,16 @@ function lockSql(tracked: TrackedTable, tenant: string, range: Range): string {
      WHERE ${[...owned, ...inside(tracked, 't', range)].join(' AND ') || 'TRUE'} LOCK IN SHARE MODE`;
 }
 
-/** Passes rows on and counts them, until they weigh too much. */
-async function* bounded(
-  batches: AsyncGenerator<readonly RawRow[]>,
-  bytesMax: number,
-  measured: { rows: number; bytes: number },
-): AsyncGenerator<readonly RawRow[]> {
-  for await (const batch of batches) {
-    for (const row of batch) {
-      measured.bytes += sizeOf(row);
-      if (measured.bytes > bytesMax && measured.rows > 0) throw new WindowTooLarge(measured.rows);
-      measured.rows += 1;
-    }
-    yield batch;
-  }
-}
+/** Counts what arrives, until it weighs too much. A single row may weigh what it wants. */
+const bounded =
+  (bytesMax: number, measured: { rows: number; bytes: number }): Watch =>
+  (rows, bytes) => {
+    const all = measured.rows + rows;
+    const weight = measured.bytes + bytes;
+    if (weight > bytesMax && all > 1)
+      throw new WindowTooLarge(Math.max(1, Math.min(all - 1, Math.floor((all * bytesMax) / weight))));
+    Object.assign(measured, { rows: all, bytes: weight });
+  };
 
 async function deleteWindow(
   target: Session,

@@ -14,7 +14,7 @@ import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { columnIn, stripError } from './faults.ts';
 import { prepare } from './session-settings.ts';
-import { socketOf, streamRows } from './stream.ts';
+import { Rows, socketOf, streamRows, type Gather } from './stream.ts';
 
 export type RawRow = readonly (Buffer | null)[];
 export type TextRow = Readonly<Record<string, string | null>>;
@@ -108,8 +108,13 @@ export class Session {
    * consumer that stops early gives the session up, since the rest is still on its way.
    */
   stream(sql: string): AsyncGenerator<readonly RawRow[]> {
+    return this.gather(sql, new Rows());
+  }
+
+  /** As `stream`, in batches of another kind. */
+  gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
     this.#tell(sql, []);
-    return streamRows(this.#connection, sql, this.#settings, () => this.destroy());
+    return streamRows(this.#connection, sql, this.#settings, () => this.destroy(), gather);
   }
 
   /**

@@ -15,10 +15,17 @@ const WARNINGS_MAX = 500;
 
 const enumsOf = (table: Table): Column[] => storedColumns(table).filter(({ type }) => type === 'enum');
 
-const counter = (table: Table): ((row: RawRow) => number) => {
-  const columns = storedColumns(table);
-  return (row) => columns.filter((column, index) => isErrorValue(column, row[index]!)).length;
-};
+/** Asked of every row of a copy, so it looks at the ENUMs alone. */
+function counter(table: Table): (row: RawRow) => number {
+  const enums = storedColumns(table).flatMap((column, index) =>
+    column.type === 'enum' ? [{ column, index }] : [],
+  );
+  return (row) => {
+    let count = 0;
+    for (const { column, index } of enums) if (isErrorValue(column, row[index]!)) count += 1;
+    return count;
+  };
+}
 
 /** The rows without an error value; the others are put into `aside`. */
 export function setAside(table: Table, rows: Batches, aside: RawRow[]): Batches {
@@ -26,9 +33,11 @@ export function setAside(table: Table, rows: Batches, aside: RawRow[]): Batches 
   const errors = counter(table);
   return (async function* () {
     for await (const batch of rows) {
-      const odd = batch.filter((row) => errors(row) > 0);
-      aside.push(...odd);
-      yield odd.length === 0 ? batch : batch.filter((row) => errors(row) === 0);
+      const isOdd = (row: RawRow): boolean => errors(row) > 0;
+      if (batch.some(isOdd)) {
+        aside.push(...batch.filter(isOdd));
+        yield batch.filter((row) => !isOdd(row));
+      } else yield batch;
     }
   })();
 }

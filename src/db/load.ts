@@ -13,9 +13,13 @@ import { insertErrorValues, setAside } from './error-values.ts';
 import { insertSql } from './images.ts';
 import { kindOf, type Kind } from './kinds.ts';
 import { ident, list, qualified } from './sql.ts';
+import { Lines, linesOf, type SomeLines } from './lines.ts';
 import { sizeOf } from './stream.ts';
 
 export type LoadMethod = 'load-data' | 'insert';
+
+/** Called with what arrives, before any of it is sent; throws to stop. */
+export type Watch = (rows: number, bytes: number) => void;
 
 /** Batches of rows: values of `storedColumns`, in their order. */
 export type Batches = AsyncIterable<readonly RawRow[]> | Iterable<readonly RawRow[]>;
@@ -54,9 +58,44 @@ export async function loadRows(
 ): Promise<number> {
   const aside: RawRow[] = [];
   const plain = setAside(table, rows, aside);
-  const count = await (method === 'insert' ? insertAll(target, table, plain) : loadAll(target, table, plain));
+  const count = await (method === 'insert'
+    ? insertAll(target, table, plain)
+    : loadAll(target, table, linesOf(plain)));
   await insertErrorValues(target, table, aside);
   return count + aside.length;
+}
+
+/** As `loadRows`, with the rows of a query on the source: values of `selectImage`. */
+export async function loadQuery(
+  source: Session,
+  sql: string,
+  { target, table, method, watch }: { target: Session; table: Table; method: LoadMethod; watch: Watch },
+): Promise<number> {
+  if (method === 'insert') return loadRows(target, table, watchedRows(source.stream(sql), watch), method);
+  const lines = new Lines(table);
+  const count = await loadAll(target, table, watchedLines(source.gather(sql, lines), watch));
+  await insertErrorValues(target, table, lines.aside);
+  return count + lines.aside.length;
+}
+
+async function* watchedRows(
+  batches: AsyncIterable<readonly RawRow[]>,
+  watch: Watch,
+): AsyncGenerator<readonly RawRow[]> {
+  for await (const batch of batches) {
+    watch(
+      batch.length,
+      batch.reduce((sum, row) => sum + sizeOf(row), 0),
+    );
+    yield batch;
+  }
+}
+
+async function* watchedLines(batches: AsyncIterable<SomeLines>, watch: Watch): AsyncGenerator<SomeLines> {
+  for await (const lines of batches) {
+    watch(lines.rows + lines.aside, lines.bytes);
+    yield lines;
+  }
 }
 
 /** Below this an INSERT, which is one round trip, is faster. */
@@ -83,12 +122,12 @@ async function insertAll(target: Session, table: Table, rows: Batches): Promise<
   return count;
 }
 
-async function loadAll(target: Session, table: Table, rows: Batches): Promise<number> {
+async function loadAll(target: Session, table: Table, batches: AsyncIterable<SomeLines>): Promise<number> {
   let count = 0;
   const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const batch of rows) {
-      count += batch.length;
-      yield* encode(batch);
+    for await (const { rows, blocks } of batches) {
+      count += rows;
+      yield* blocks;
     }
   };
   let failure: unknown = null;
@@ -155,48 +194,4 @@ export function loadSql(table: Table): string {
   );
   return `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET binary
     FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' (${fields})${sets.length === 0 ? '' : ` SET ${list(sets)}`}`;
-}
-
-const BLOCK = 128 * 1024;
-/** A value is taken in pieces that fit a block even when every byte of it is escaped. */
-const PIECE = BLOCK / 4;
-const [TAB, NEWLINE, BACKSLASH, N] = [0x09, 0x0a, 0x5c, 0x4e];
-const SPECIAL = Uint8Array.from({ length: 256 }, (_, byte) =>
-  byte === TAB || byte === NEWLINE || byte === BACKSLASH ? 1 : 0,
-);
-
-/** Lines of tab-separated fields, NULL as `\N`; blocks of at most 128 KiB. */
-export function* encode(rows: readonly RawRow[]): Generator<Buffer> {
-  let block = Buffer.allocUnsafe(BLOCK);
-  let at = 0;
-  for (const row of rows) {
-    for (let column = 0; column < row.length; column += 1) {
-      const value = row[column]!;
-      const length = value === null ? 1 : value.length;
-      for (let from = 0; from === 0 || from < length; from += PIECE) {
-        if (at + 2 * Math.min(length, PIECE) + 2 > BLOCK) {
-          yield block.subarray(0, at);
-          block = Buffer.allocUnsafe(BLOCK);
-          at = 0;
-        }
-        if (value === null) {
-          block[at++] = BACKSLASH;
-          block[at++] = N;
-        } else at = escapeInto(block, at, value, from);
-      }
-      block[at++] = column === row.length - 1 ? NEWLINE : TAB;
-    }
-  }
-  if (at > 0) yield block.subarray(0, at);
-}
-
-function escapeInto(block: Buffer, start: number, value: Buffer, from: number): number {
-  const end = Math.min(value.length, from + PIECE);
-  let at = start;
-  for (let index = from; index < end; index += 1) {
-    const byte = value[index]!;
-    if (SPECIAL[byte] === 1) block[at++] = BACKSLASH;
-    block[at++] = byte;
-  }
-  return at;
 }

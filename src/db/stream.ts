@@ -1,6 +1,7 @@
 /**
  * Rows as they arrive. mysql2's own stream emits row by row and forgets what its socket holds back; this one
- * hands out batches, pauses the socket while nobody asks, and says when the server has fallen silent.
+ * hands out batches, pauses the socket while nobody asks, and says when the server has fallen silent. What a batch
+ * is, its `Gather` decides: a copy needs bytes, not ten objects for each row.
  */
 import type { Writable } from 'node:stream';
 
@@ -14,16 +15,39 @@ const BATCH_BYTES = 64 * 1024;
 /** Batches that may wait for their consumer before the socket is paused. */
 const WAITING_MAX = 2;
 
+/** A row as it came: values with their lengths before them, from `offset` to `end`. It holds only while it is looked at. */
+export interface RowPacket {
+  readonly buffer: Buffer;
+  readonly offset: number;
+  readonly end: number;
+  isEOF(): boolean;
+  /** Moves on to the next value. */
+  readLengthCodedBuffer(): Buffer | null;
+}
+
+/** Makes batches of rows. */
+export interface Gather<Batch> {
+  /** @param full takes a batch that is as large as it should get */
+  row(packet: RowPacket, full: (batch: Batch) => void): void;
+  /** Rows that have not been handed out yet; null: none. */
+  rest(): Batch | null;
+}
+
+/** A state of mysql2's command: takes a packet and gives the next state. */
+type CommandState = (this: CoreQuery, packet: RowPacket, connection: unknown) => unknown;
+
+interface CoreQuery {
+  row: CommandState;
+  on(event: 'error', listener: (error: unknown) => void): void;
+  on(event: 'end', listener: () => void): void;
+}
+
 /** What mysql2's promise wrapper hides. */
 interface CoreConnection {
   readonly stream: Writable;
   pause(): void;
   resume(): void;
-  query(options: object): {
-    on(event: 'result', listener: (row: RawRow) => void): void;
-    on(event: 'error', listener: (error: unknown) => void): void;
-    on(event: 'end', listener: () => void): void;
-  };
+  query(options: object): CoreQuery;
 }
 
 const core = (connection: PoolConnection): CoreConnection =>
@@ -31,41 +55,69 @@ const core = (connection: PoolConnection): CoreConnection =>
 
 export const socketOf = (connection: PoolConnection): Writable => core(connection).stream;
 
+/** Values of each row, in column order. */
+export class Rows implements Gather<readonly RawRow[]> {
+  #batch: RawRow[] = [];
+  #bytes = 0;
+
+  row(packet: RowPacket, full: (batch: readonly RawRow[]) => void): void {
+    this.#bytes += packet.end - packet.offset;
+    this.#batch.push(valuesOf(packet));
+    if (this.#bytes < BATCH_BYTES) return;
+    full(this.#batch);
+    this.#batch = [];
+    this.#bytes = 0;
+  }
+
+  rest(): readonly RawRow[] | null {
+    return this.#batch.length === 0 ? null : this.#batch;
+  }
+}
+
+export function valuesOf(packet: RowPacket): RawRow {
+  const values: (Buffer | null)[] = [];
+  while (packet.offset < packet.end) values.push(packet.readLengthCodedBuffer());
+  return values;
+}
+
 /** @throws TransientDatabaseError when the server says nothing within the deadline */
-export async function* streamRows(
+export async function* streamRows<Batch>(
   connection: PoolConnection,
   sql: string,
   { side, deadline }: Settings,
   giveUp: () => void,
-): AsyncGenerator<readonly RawRow[]> {
+  gather: Gather<Batch>,
+): AsyncGenerator<Batch> {
   const wire = core(connection);
-  const waiting: RawRow[][] = [];
-  let batch: RawRow[] = [];
-  let bytes = 0;
+  const waiting: Batch[] = [];
   let ended = false;
   let failure: unknown = null;
   let wake = (): void => {};
-  const query = wire.query({
-    sql,
-    rowsAsArray: true,
-    typeCast: (field: { buffer(): Buffer | null }) => field.buffer(),
-  });
-  query.on('result', (row) => {
-    batch.push(row);
-    bytes += sizeOf(row);
-    if (bytes < BATCH_BYTES) return;
+  const query = wire.query({ sql });
+  const full = (batch: Batch): void => {
     waiting.push(batch);
-    [batch, bytes] = [[], 0];
     if (waiting.length >= WAITING_MAX) wire.pause();
     wake();
-  });
+  };
+  const lastPacket = query.row;
+  query.row = function row(packet, owner) {
+    if (packet.isEOF()) return lastPacket.call(this, packet, owner);
+    try {
+      gather.row(packet, full);
+    } catch (error) {
+      failure ??= error; // thrown here it would end the process
+      wake();
+    }
+    return row;
+  };
   query.on('error', (error) => {
     failure = error;
     wake();
   });
   // Comes after an error, too.
   query.on('end', () => {
-    if (batch.length > 0) waiting.push(batch);
+    const rest = gather.rest();
+    if (rest !== null) waiting.push(rest);
     ended = true;
     wake();
   });
@@ -108,5 +160,9 @@ async function arrival(
   }
 }
 
-/** Bytes of a row's values. */
-export const sizeOf = (row: RawRow): number => row.reduce((sum, value) => sum + (value?.length ?? 0) + 2, 0);
+/** Bytes of a row's values. Asked of every row of a copy, so it is a loop. */
+export function sizeOf(row: RawRow): number {
+  let sum = 2 * row.length;
+  for (const value of row) if (value !== null) sum += value.length;
+  return sum;
+}

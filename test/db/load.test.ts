@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { copyTable } from '../../src/db/backfill.ts';
 import { readCursors } from '../../src/db/copy-cursor.ts';
 import { Database } from '../../src/db/database.ts';
-import { encode, loadMethod, loadRows } from '../../src/db/load.ts';
+import { encode } from '../../src/db/lines.ts';
+import { loadMethod, loadRows } from '../../src/db/load.ts';
 import { column, dump, useFixture } from '../support/pair.ts';
 import { ownMysql } from '../support/stack.ts';
 

@@ -2,7 +2,7 @@
  * A Database whose sessions can be interrupted at a step of the protocol, and whose tenant lock can be
  * taken out. Everything else is the product's own code.
  */
-import { Database, type DatabaseOptions, type RawRow, type Session } from '../../../src/db/database.ts';
+import { Database, type DatabaseOptions, type Session } from '../../../src/db/database.ts';
 
 /** Steps between the lock and the journal delete, in the order of `converge`. */
 // prettier-ignore
@@ -39,16 +39,17 @@ export interface Interference {
 }
 
 type Send = (sql: string, ...rest: unknown[]) => unknown;
-type Rows = AsyncGenerator<readonly RawRow[]>;
+type Batches = AsyncGenerator<unknown>;
 
-async function* followed(rows: Rows, afterStream: () => Promise<void>): Rows {
-  const read: (readonly RawRow[])[] = [];
-  for await (const batch of rows) read.push(batch);
+async function* followed(batches: Batches, afterStream: () => Promise<void>): Batches {
+  const read: unknown[] = [];
+  for await (const batch of batches) read.push(batch);
   await afterStream();
   yield* read;
 }
 
-const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write', 'stream', 'load']);
+const STREAMS = new Set<PropertyKey>(['stream', 'gather']);
+const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write', 'load', ...STREAMS]);
 
 export class FaultyDatabase extends Database {
   readonly #interference: Interference;
@@ -75,12 +76,12 @@ export class FaultyDatabase extends Database {
           at('before', side, sql);
           const text =
             withoutLock && sql.includes('tenant_lock`') ? sql.replace(/ FOR (UPDATE|SHARE)$/, '') : sql;
-          if (before !== undefined && name !== 'stream')
+          if (before !== undefined && !STREAMS.has(name))
             return before(side, sql).then(() => method(rewrite(text), ...rest));
           const answer = method(rewrite(text), ...rest);
           at('sent', side, sql);
-          return name === 'stream' && afterStream !== undefined
-            ? followed(answer as Rows, afterStream)
+          return STREAMS.has(name) && afterStream !== undefined
+            ? followed(answer as Batches, afterStream)
             : answer;
         };
       },

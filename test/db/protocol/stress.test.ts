@@ -242,7 +242,7 @@ describe('with the tenant lock', () => {
     const outcome = await stress(fixture(), {
       seed: SEED,
       withoutLock: false,
-      seconds: 60,
+      seconds: 180,
       enough: ({ errors, faults, writes, verdicts }) =>
         errors.length > 0 || (faults.length === FAULTS.length && writes.committed > 1_500 && verdicts > 600),
     });
@@ -255,7 +255,7 @@ describe('with the tenant lock', () => {
     expect([...reached('kill')].sort()).toEqual([...STEP_NAMES].sort());
     expect(outcome.writes.committed).toBeGreaterThan(500);
     expect(outcome.verdicts).toBeGreaterThan(200);
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('without the tenant lock', () => {
@@ -265,9 +265,9 @@ describe('without the tenant lock', () => {
     const outcome = await stress(fixture(), {
       seed: SEED,
       withoutLock: true,
-      seconds: 40,
+      seconds: 120,
       enough: ({ falseDrift }) => falseDrift.length > 0,
     });
     expect(outcome.falseDrift.length + outcome.differing.length).toBeGreaterThan(0);
-  }, 120_000);
+  }, 300_000);
 });
