@@ -164,34 +164,40 @@ function pumped(
   return Readable.from(paced(), { objectMode: true, highWaterMark: 1 });
 }
 
-/** How a field of the file becomes its column's value; absent: as it is. Bytes are never converted twice. */
-const LOADED_AS: Readonly<Partial<Record<Kind, (field: string) => string>>> = {
+type Conversion = (field: string) => string;
+
+const asText: Conversion = (field) => `CONVERT(${field} USING utf8mb4)`;
+
+/** How a field of the file becomes its column's value; absent: as it is. */
+const LOADED_AS: Readonly<Partial<Record<Kind, Conversion>>> = {
   bit: (field) => `CAST(${field} AS UNSIGNED)`,
-  json: asText,
-  label: asText,
 };
+/** Of a file of bytes: it holds what `selectImage` read, UTF-8 for every text, and only a utf8mb4 column takes that as it is. */
+const LOADED_AS_BYTES: typeof LOADED_AS = { ...LOADED_AS, json: asText, label: asText };
 
-function asText(field: string): string {
-  return `CONVERT(${field} USING utf8mb4)`;
-}
-
-/** The file holds what `selectImage` read: UTF-8 for every text, so only a utf8mb4 column takes it as it is. */
-function conversion(column: Column): ((field: string) => string) | undefined {
+function ofBytes(column: Column): Conversion | undefined {
   const kind = kindOf(column)!;
-  return kind === 'text' && column.charset !== 'utf8mb4' ? asText : LOADED_AS[kind];
+  return kind === 'text' && column.charset !== 'utf8mb4' ? asText : LOADED_AS_BYTES[kind];
 }
 
-/** CHARACTER SET binary: any other would make the server read the bytes of a BLOB as text. */
+const BYTES = new Set<Kind>(['binary', 'geometry']);
+
+/**
+ * The file is said to be UTF-8, which costs the server least, unless a field of it is bytes: it would read those as
+ * text, too. Then it is said to be binary, and every text is converted by itself.
+ */
 export function loadSql(table: Table): string {
-  const columns = storedColumns(table).map((column, index) => ({
+  const stored = storedColumns(table);
+  const isBytes = stored.some((column) => BYTES.has(kindOf(column)!));
+  const columns = stored.map((column, index) => ({
     name: ident(column.name),
     field: `@f${index}`,
-    convert: conversion(column),
+    convert: isBytes ? ofBytes(column) : LOADED_AS[kindOf(column)!],
   }));
   const fields = list(columns.map(({ name, field, convert }) => (convert === undefined ? name : field)));
   const sets = columns.flatMap(({ name, field, convert }) =>
     convert === undefined ? [] : [`${name} = ${convert(field)}`],
   );
-  return `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET binary
+  return `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET ${isBytes ? 'binary' : 'utf8mb4'}
     FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' (${fields})${sets.length === 0 ? '' : ` SET ${list(sets)}`}`;
 }

@@ -32,8 +32,12 @@ const LIMITS = {
   rowsPerSecond: 0,
 };
 
-function zoo(server: Server, urls: () => PairUrls, executors: readonly ExecutorName[]): void {
-  const species = zooOf(server);
+function zoo(
+  server: Server,
+  urls: () => PairUrls,
+  executors: readonly ExecutorName[],
+  species = zooOf(server),
+): void {
   const fixture = useFixture([], urls);
   const rowOf = (index: number, value: number): number => (index + 1) * 100 + value;
   const count = species.reduce((sum, { values }) => sum + values.length + 1, 0);
@@ -216,22 +220,34 @@ waves: [{ name: first, tenants: [ant] }]`,
     }
   });
 
-  it('the mirror carries a change from every value to every next one', async () => {
-    const { pair } = fixture();
-    const source = await open(urls().sourceUrl, pair.sourceSchema);
-    for (const [index, { name, values }] of species.entries()) {
-      for (const position of values.keys())
-        await source.query(
-          `UPDATE ${quoted(TABLE)} SET ${quoted(name)} = ${values[(position + 1) % values.length]!} WHERE id = ${rowOf(index, position)}`,
-        );
-    }
-    await source.end();
-    await fixture().mirror.drain('ant');
-    expect(await contents('target')).toEqual(await contents('source'));
-  });
+  it.skipIf(executors.length === 0)(
+    'the mirror carries a change from every value to every next one',
+    async () => {
+      const { pair } = fixture();
+      const source = await open(urls().sourceUrl, pair.sourceSchema);
+      for (const [index, { name, values }] of species.entries()) {
+        for (const position of values.keys())
+          await source.query(
+            `UPDATE ${quoted(TABLE)} SET ${quoted(name)} = ${values[(position + 1) % values.length]!} WHERE id = ${rowOf(index, position)}`,
+          );
+      }
+      await source.end();
+      await fixture().mirror.drain('ant');
+      expect(await contents('target')).toEqual(await contents('source'));
+    },
+  );
 }
 
 describe('MySQL to MySQL', () => zoo('mysql', stackInfo, ['sql', 'stream']));
+
+// A file for LOAD DATA may say its character set where no field of it is bytes.
+describe('MySQL to MySQL, a table without bytes', () =>
+  zoo(
+    'mysql',
+    stackInfo,
+    [],
+    zooOf('mysql').filter(({ as }) => as !== 'raw'),
+  ));
 
 describe.skipIf(onPath('mariadbd').length === 0)('MariaDB to MySQL', () => {
   let url = '';
