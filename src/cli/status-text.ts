@@ -72,7 +72,7 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
     `${state.nodes.following}/${state.nodes.live}`,
-    clip(terminal, oneLine([state.reason, ...slow(state)].filter((text) => text !== null).join('; '))),
+    clip(terminal, oneLine([state.reason, ...slow(fleet, state)].filter((text) => text !== null).join('; '))),
   ]);
   return [
     ...(tenants.length === 0 ? ['No tenant was started yet.'] : aligned(HEAD, rows)),
@@ -92,7 +92,7 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
     `  nodes    ${state.nodes.following} of ${state.nodes.live} live nodes follow`,
     `  journal  ${journal(fleet, state)}`,
     `  copied   ${copied(state.backfill)}${speed(state.backfill)}`,
-    ...state.work.map((work) => `  ${`${work.activity} `.padEnd(9)}${how(work)}`),
+    ...state.work.map((work) => `  ${`${work.activity} `.padEnd(9)}${how(work, standsStill(fleet, state))}`),
     ...(state.pace === null
       ? []
       : [`  pace     at most ${state.pace} rows/s; set-pace --rows-per-second 0 lifts it`]),
@@ -108,16 +108,25 @@ export function tenantLines(terminal: Terminal, fleet: Fleet, state: TenantState
   ];
 }
 
-/** What the work says about itself; a worker that is gone can't say that it is. */
-const how = ({ stale, ageMs, slow: why, slowForMs, rowsPerSecond }: Work): string =>
-  stale
-    ? `nothing heard for ${formatDuration(ageMs)}: is a worker running?`
-    : `${rowsPerSecond} rows/s${why === null ? '' : `, slow for ${formatDuration(slowForMs ?? 0)}: ${oneLine(why)}`}`;
+/** What the work says about itself; a worker that is gone can't say that it is, and work that failed says nothing more. */
+function how({ stale, ageMs, slow: why, slowForMs, rowsPerSecond }: Work, stands: boolean): string {
+  const silent = formatDuration(ageMs);
+  if (stale && stands) return `stands still for ${silent}: the line is stopped, see the reason`;
+  if (stale) return `nothing heard for ${silent}: is a worker running?`;
+  const held = why === null ? '' : `, slow for ${formatDuration(slowForMs ?? 0)}: ${oneLine(why)}`;
+  return `${rowsPerSecond} rows/s${held}`;
+}
 
-const slow = ({ work }: TenantState): string[] =>
-  work
-    .filter((one) => one.stale || one.slow !== null)
-    .map((one) => `${one.activity} ${one.stale ? how(one) : `slow: ${one.slow}`}`);
+const standsStill = ({ noWorkerForMs }: Fleet, { mode }: TenantState): boolean =>
+  mode === 'stopped' && noWorkerForMs === null;
+
+/** Where the line is stopped, its reason says it. */
+function slow(fleet: Fleet, state: TenantState): string[] {
+  const stands = standsStill(fleet, state);
+  return state.work
+    .filter((one) => (one.stale ? !stands : one.slow !== null))
+    .map((one) => `${one.activity} ${one.stale ? how(one, false) : `slow: ${one.slow}`}`);
+}
 
 /** Text of what stands still when no worker is left. */
 export const noWorker = (silentMs: Milliseconds | null): string[] =>

@@ -1,4 +1,5 @@
 /** Where every tenant stands, or one: from the control schema, without Temporal and without a worker. */
+import { alteredTables } from '../db/shapes.ts';
 import type { Handler } from './commands.ts';
 import { firstTenant, tenantsOf, type Context } from './context.ts';
 import { CliFailure } from './exit.ts';
@@ -34,7 +35,8 @@ const startWorker = (context: Context, { noWorkerForMs }: Fleet): string[] =>
 
 async function show(context: Context, tenant: string | null): Promise<Outcome> {
   const plan = await context.plan();
-  const fleet = await readFleet(await context.pair(), plan, tenantsOf(plan));
+  const pair = await context.pair();
+  const fleet = await readFleet(pair, plan, tenantsOf(plan));
   if (tenant === null) {
     const stopped = fleet.tenants.find(({ mode }) => mode === 'stopped');
     const next = [
@@ -51,10 +53,16 @@ async function show(context: Context, tenant: string | null): Promise<Outcome> {
       next: [context.change('start', tenant)],
     });
   }
-  const one: Fleet = { ...fleet, tenants: [state], notStarted: [] };
+  const altered = await alteredTables(pair, tenant);
+  const one: Fleet = { ...fleet, tenants: [state], notStarted: [], altered };
+  const stands = state.mode === 'stopped' && altered.length > 0;
   return {
     data: { ...one },
     lines: tenantLines(context.terminal, one, state),
-    next: [...startWorker(context, fleet), context.line('why', tenant)],
+    next: [
+      ...startWorker(context, fleet),
+      ...(stands ? [context.line('plan', 'check'), context.change('retry', tenant)] : []),
+      context.line('why', tenant),
+    ],
   };
 }
