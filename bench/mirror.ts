@@ -89,8 +89,8 @@ async function latencies(
   const sent = new Map<number, number>();
   const stopWorker = await startWorker(servers);
   const router = await createRouter({
-    sourceUrl: source.url(),
-    targetUrl: target.url(),
+    source: source.url(),
+    target: target.url(),
     schema: { source: SCHEMA, target: SCHEMA },
     service: 'bench',
     connections: 32,
@@ -114,8 +114,8 @@ async function latencies(
           await pool.query(update(number, id));
           return;
         }
-        await router.write(owners.get(id)!, async (handle) => {
-          await handle.query(update(number, id));
+        await router.tenant(owners.get(id)!).write(async (conn) => {
+          await conn.query(update(number, id));
           sent.set(number, wallClock());
         });
       },

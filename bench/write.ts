@@ -39,8 +39,8 @@ export async function run(): Promise<Result> {
   const plain = createPool({ uri: sourceUrl, connectionLimit: 1 });
   await prepare(pair);
   const router = await createRouter({
-    sourceUrl,
-    targetUrl,
+    source: sourceUrl,
+    target: targetUrl,
     schema: { source: SCHEMA, target: SCHEMA },
     service: 'bench',
     pollMs: 100,
@@ -59,8 +59,8 @@ export async function run(): Promise<Result> {
           connection.release();
         }
       },
-      sourceOnly: () => router.write('quiet', (handle) => handle.query(INSERT('rows'), ['quiet'])),
-      dualWrite: () => router.write('busy', (handle) => handle.query(INSERT('rows'), ['busy'])),
+      sourceOnly: () => router.tenant('quiet').write((conn) => conn.query(INSERT('rows'), ['quiet'])),
+      dualWrite: () => router.tenant('busy').write((conn) => conn.query(INSERT('rows'), ['busy'])),
     };
     const p50s: Record<string, number[]> = {};
     for (let round = 0; round <= RUNS; round += 1) {

@@ -2,7 +2,9 @@
  * What the portal does with its tables. It knows nothing of a migration: it reads and writes through the
  * router, by the tenant that the request names, and in SQL of its own.
  */
-import type { ReadHandle, Router } from '../../src/app/index.ts';
+import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
+
+import type { Router, WriteFunction } from '../../src/app/index.ts';
 import { NotFound, Refused } from './problems.ts';
 
 const LATEST_MAX = 100;
@@ -16,6 +18,7 @@ export interface NewMessage {
 }
 
 type Row = Record<string, unknown>;
+type Rows<T = Row> = (T & RowDataPacket)[];
 
 export class Portal {
   readonly #router: Router;
@@ -27,52 +30,51 @@ export class Portal {
   /** A message is paid for when it is taken: both or neither. */
   send(tenant: string, message: NewMessage): Promise<Row> {
     const { customerId, body, price } = message;
-    return this.#router.write(tenant, async (handle) => {
-      const paid = await handle.execute(
+    return this.#write(tenant, async (conn) => {
+      const [paid] = await conn.execute<ResultSetHeader>(
         'UPDATE customers SET balance = balance - ? WHERE id = ? AND tenant_id = ?',
         [price, customerId, tenant],
       );
       if (paid.affectedRows === 0) throw new NotFound('customer');
-      const { insertId } = await handle.execute(
+      const [{ insertId }] = await conn.execute<ResultSetHeader>(
         `INSERT INTO messages (tenant_id, customer_id, body, price, meta, created_at) VALUES (?, ?, ?, ?, JSON_OBJECT('via', 'portal'), UTC_TIMESTAMP(6))`,
         [tenant, customerId, body, price],
       );
-      return { id: insertId, status: 'queued' };
+      return { id: String(insertId), status: 'queued' };
     });
   }
 
   /** The gateway's callback: the message's status, and one more delivery. */
   report(tenant: string, id: string, { status, raw }: { status: string; raw: Buffer | null }): Promise<Row> {
     if (!isStatus(status)) throw new Refused(`status is none of ${STATUSES.join(', ')}`);
-    return this.#router.write(tenant, async (handle) => {
-      const changed = await handle.execute('UPDATE messages SET status = ? WHERE id = ? AND tenant_id = ?', [
-        status,
-        id,
-        tenant,
-      ]);
+    return this.#write(tenant, async (conn) => {
+      const [changed] = await conn.execute<ResultSetHeader>(
+        'UPDATE messages SET status = ? WHERE id = ? AND tenant_id = ?',
+        [status, id, tenant],
+      );
       if (changed.affectedRows === 0) throw new NotFound('message');
-      const [last] = await handle.query<{ attempt: string | null }>(
+      const [[last]] = await conn.query<Rows<{ attempt: string | null }>>(
         'SELECT MAX(attempt) AS attempt FROM deliveries WHERE message_id = ?',
         [id],
       );
       const attempt = Number(last?.attempt ?? 0) + 1;
-      const { insertId } = await handle.execute(
+      const [{ insertId }] = await conn.execute<ResultSetHeader>(
         'INSERT INTO deliveries (message_id, attempt, status, at, raw) VALUES (?, ?, ?, NOW(6), ?)',
         [id, attempt, status === 'queued' || status === 'sent' ? 'accepted' : status, raw],
       );
-      return { id, status, deliveryId: insertId, attempt };
+      return { id, status, deliveryId: String(insertId), attempt };
     });
   }
 
   remove(tenant: string, id: string): Promise<Row> {
-    return this.#router.write(tenant, async (handle) => {
-      const [message] = await handle.query(
+    return this.#write(tenant, async (conn) => {
+      const [[message]] = await conn.query<Rows>(
         'SELECT id FROM messages WHERE id = ? AND tenant_id = ? FOR UPDATE',
         [id, tenant],
       );
       if (message === undefined) throw new NotFound('message');
-      await handle.execute('DELETE FROM deliveries WHERE message_id = ?', [id]);
-      await handle.execute('DELETE FROM messages WHERE id = ?', [id]);
+      await conn.execute('DELETE FROM deliveries WHERE message_id = ?', [id]);
+      await conn.execute('DELETE FROM messages WHERE id = ?', [id]);
       return { id, removed: true };
     });
   }
@@ -83,16 +85,16 @@ export class Portal {
   }
 
   #swapOnce(tenant: string, ids: readonly [string, string]): Promise<Row[]> {
-    return this.#router.write(tenant, async (handle) => {
-      const rows = await handle.query<{ id: number; number: string | null }>(
+    return this.#write(tenant, async (conn) => {
+      const [rows] = await conn.query<Rows<{ id: number; number: string | null }>>(
         'SELECT id, number FROM senders WHERE id IN (?, ?) AND tenant_id = ? ORDER BY id FOR UPDATE',
         [...ids, tenant],
       );
       const [one, other] = rows;
       if (one === undefined || other === undefined) throw new NotFound('sender');
-      await handle.execute('UPDATE senders SET number = NULL WHERE id = ?', [one.id]);
-      await handle.execute('UPDATE senders SET number = ? WHERE id = ?', [one.number, other.id]);
-      await handle.execute('UPDATE senders SET number = ? WHERE id = ?', [other.number, one.id]);
+      await conn.execute('UPDATE senders SET number = NULL WHERE id = ?', [one.id]);
+      await conn.execute('UPDATE senders SET number = ? WHERE id = ?', [one.number, other.id]);
+      await conn.execute('UPDATE senders SET number = ? WHERE id = ?', [other.number, one.id]);
       return [
         { id: String(one.id), number: other.number },
         { id: String(other.id), number: one.number },
@@ -100,37 +102,48 @@ export class Portal {
     });
   }
 
+  /** Whoever reads it next does so through this process, which sees its own writes: no token is kept. */
+  async #write<T>(tenant: string, fn: WriteFunction<T>): Promise<T> {
+    const { value } = await this.#router.tenant(tenant).write(fn);
+    return value;
+  }
+
   message(tenant: string, id: string): Promise<Row> {
-    return this.#router.read(tenant, 'message', async (handle) => {
-      const [message] = await handle.query(
+    return this.#router.tenant(tenant).read('message', async (conn) => {
+      const [[message]] = await conn.query<Rows>(
         `SELECT m.*, c.name AS customer, n.name AS country FROM messages m JOIN customers c ON c.id = m.customer_id
          LEFT JOIN countries n ON n.code = c.country WHERE m.id = ? AND m.tenant_id = ?`,
         [id, tenant],
       );
       if (message === undefined) throw new NotFound('message');
-      return { ...message, deliveries: await deliveries(handle, id) };
+      return { ...message, deliveries: await deliveries(conn, id) };
     });
   }
 
   latest(tenant: string, count: number): Promise<Row[]> {
     const limit = Math.max(1, Math.min(Math.floor(count) || 1, LATEST_MAX));
-    return this.#router.read(tenant, 'latest', (handle) =>
-      handle.query(
+    return this.#router.tenant(tenant).read('latest', async (conn) => {
+      const [rows] = await conn.query<Rows>(
         `SELECT id, customer_id, body, status, price, created_at FROM messages WHERE tenant_id = ? ORDER BY created_at DESC, id DESC LIMIT ${limit}`,
         [tenant],
-      ),
-    );
+      );
+      return rows;
+    });
   }
 
   senders(tenant: string): Promise<Row[]> {
-    return this.#router.read(tenant, 'senders', (handle) =>
-      handle.query('SELECT id, label, number FROM senders WHERE tenant_id = ? ORDER BY id', [tenant]),
-    );
+    return this.#router.tenant(tenant).read('senders', async (conn) => {
+      const [rows] = await conn.query<Rows>(
+        'SELECT id, label, number FROM senders WHERE tenant_id = ? ORDER BY id',
+        [tenant],
+      );
+      return rows;
+    });
   }
 }
 
-const deliveries = async (handle: ReadHandle, message: string): Promise<Row[]> => {
-  const rows = await handle.query<{ raw: Buffer | null }>(
+const deliveries = async (conn: Connection, message: string): Promise<Row[]> => {
+  const [rows] = await conn.query<Rows<{ raw: Buffer | null }>>(
     'SELECT id, attempt, status, at, raw FROM deliveries WHERE message_id = ? ORDER BY attempt',
     [message],
   );

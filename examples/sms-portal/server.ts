@@ -123,12 +123,12 @@ async function drain(): Promise<void> {
 function settings(env: NodeJS.ProcessEnv): RouterOptions {
   const schema = env['SWITCHBACK_SCHEMA'] ?? 'sms';
   return {
-    sourceUrl: required(env, 'SWITCHBACK_SOURCE'),
-    targetUrl: required(env, 'SWITCHBACK_TARGET'),
+    source: required(env, 'SWITCHBACK_SOURCE'),
+    target: required(env, 'SWITCHBACK_TARGET'),
     schema: { source: schema, target: schema },
     service: 'sms-portal',
     ...(env['SWITCHBACK_CONTROL'] === undefined ? {} : { control: env['SWITCHBACK_CONTROL'] }),
-    ...(env['REDIS_URL'] === undefined ? {} : { redisUrl: env['REDIS_URL'] }),
+    ...(env['REDIS_URL'] === undefined ? {} : { redis: env['REDIS_URL'] }),
   };
 }
 

@@ -1,40 +1,45 @@
 /**
- * What the application's functions get instead of a connection: statements, and nothing that could end a
- * transaction, change the session or outlive it.
+ * What the application's functions get: mysql2's own connection as far as statements go, and nothing that
+ * could end a transaction, change the session or outlive it.
  *
- * Values are as mysql2 gives them with dates, DECIMAL and BIGINT as text, on either side and in the
- * sessions of `src/db` alike, so that answers of two sides can be compared.
+ * Dates, DECIMAL and BIGINT come as text, on either side and in the sessions of `src/db` alike, so that
+ * answers of two sides can be compared.
  */
-import type { Connection, ResultSetHeader } from 'mysql2/promise';
+import { escape, escapeId, format } from 'mysql2';
+import type { Connection, FieldPacket, QueryOptions } from 'mysql2/promise';
 
-import type { Param, Session } from '../db/database.ts';
-import { HandleClosedError } from './errors.ts';
+import type { Session } from '../db/database.ts';
+import { leaveOut } from './canonical.ts';
+import { ConnectionEndedError, StatementRefusedError } from './errors.ts';
+import { isLocking, refuseTransactionControl } from './statements.ts';
 
-export interface ReadHandle {
-  query<Row extends object = Record<string, unknown>>(sql: string, params?: readonly Param[]): Promise<Row[]>;
+/** Must depend on the rows alone: it may run twice, on both sides, and its answers are compared. */
+export type ReadFunction<T> = (conn: Connection) => Promise<T>;
+export type WriteFunction<T> = (conn: Connection) => Promise<T>;
+
+type Answer = [unknown, FieldPacket[]];
+type Send = (statement: QueryOptions) => Promise<Answer>;
+
+/** A locking read came to a side that is not the authority; the router asks the authority instead. */
+export class NeedsAuthority extends Error {
+  override readonly name = 'NeedsAuthority';
 }
 
-export interface WriteHandle extends ReadHandle {
-  execute(sql: string, params?: readonly Param[]): Promise<Written>;
-}
-
-export interface Written {
-  readonly affectedRows: number;
-  /** As text: it may be larger than a number can say. */
-  readonly insertId: string;
-}
-
-/** Must depend on the rows alone: it may run on both sides, and its answers are compared. */
-export type ReadFunction<T> = (handle: ReadHandle) => Promise<T>;
-export type WriteFunction<T> = (handle: WriteHandle) => Promise<T>;
-
-export class ConnectionHandle implements WriteHandle {
-  readonly #connection: Connection;
+export class LentConnection implements Pick<
+  Connection,
+  'query' | 'execute' | 'escape' | 'escapeId' | 'format'
+> {
+  readonly escape = escape;
+  readonly escapeId = escapeId;
+  readonly format = format;
+  readonly #send: Send;
+  readonly #isAuthority: boolean;
   #closed = false;
   #fault: unknown = null;
 
-  constructor(connection: Connection) {
-    this.#connection = connection;
+  constructor(send: Send, isAuthority: boolean) {
+    this.#send = send;
+    this.#isAuthority = isAuthority;
   }
 
   /** The first error of a statement, even where the function went on without it; null: none. */
@@ -42,34 +47,51 @@ export class ConnectionHandle implements WriteHandle {
     return this.#fault;
   }
 
+  /** What the application sees; the members that are missing here throw. */
+  get facade(): Connection {
+    return this as unknown as Connection;
+  }
+
   close(): void {
     this.#closed = true;
   }
 
-  async query<Row extends object>(sql: string, params: readonly Param[] = []): Promise<Row[]> {
-    return (await this.#send(sql, params)) as Row[];
-  }
-
-  async execute(sql: string, params: readonly Param[] = []): Promise<Written> {
-    const { affectedRows, insertId } = (await this.#send(sql, params)) as ResultSetHeader;
-    return { affectedRows, insertId: String(insertId) };
-  }
-
-  async #send(sql: string, params: readonly Param[]): Promise<unknown> {
-    if (this.#closed) throw new HandleClosedError('this read or transaction has ended; await what it starts');
+  async query<T>(sql: string | QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]> {
+    if (this.#closed)
+      throw new ConnectionEndedError('this read or transaction has ended; await what it starts');
+    const statement = typeof sql === 'string' ? { sql } : sql;
+    refuseTransactionControl(statement.sql);
     try {
-      const [result] = await this.#connection.query(sql, [...params]);
-      return result;
+      if (!this.#isAuthority && isLocking(statement.sql))
+        throw new NeedsAuthority('a locking read goes to the authority');
+      const given = values === undefined ? statement : ({ ...statement, values } as QueryOptions);
+      const answer = await this.#send(given);
+      if (typeof answer[1] === 'object') leaveOut(answer[1]);
+      return answer as [T, FieldPacket[]];
     } catch (error) {
       this.#fault ??= error;
       throw error;
     }
   }
+
+  /** By the text protocol, so that a value looks the same however it was asked for. */
+  execute<T>(sql: string | QueryOptions, values?: unknown): Promise<[T, FieldPacket[]]> {
+    return this.query(sql, values);
+  }
 }
 
-/** The same reads in a session of `src/db`, for the comparison at one instant. */
-export const sessionHandle = (session: Session): ReadHandle => ({
-  // `run` leaves the values to the driver, as the application's connections do.
-  query: async <Row extends object>(sql: string, params: readonly Param[] = []) =>
-    (await session.run(sql, params)) as unknown as Row[],
-});
+// prettier-ignore
+const REFUSED = ['beginTransaction', 'commit', 'rollback', 'changeUser', 'reset', 'connect', 'ping', 'prepare', 'unprepare', 'release', 'destroy', 'end', 'pause', 'resume'];
+
+for (const name of REFUSED)
+  Object.defineProperty(LentConnection.prototype, name, {
+    value: () => {
+      throw new StatementRefusedError(
+        `${name}() is not for this connection: it belongs to the router, which begins and ends transactions`,
+      );
+    },
+  });
+
+/** The same in a session of `src/db`, for the comparison at one instant. */
+export const lendSession = (session: Session, isAuthority: boolean): LentConnection =>
+  new LentConnection((statement) => session.pass(statement), isAuthority);

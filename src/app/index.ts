@@ -1,14 +1,20 @@
 /** What an application imports from Switchback, and what whoever flips a stage publishes it with. */
+export type { CompareRule } from './comparator.ts';
 export {
+  CommitUnknownError,
+  ConnectionEndedError,
   ControlUnavailableError,
   DeadlineError,
-  HandleClosedError,
   OtherSchemaError,
   RouterClosedError,
+  StatementRefusedError,
+  WriteHeldError,
+  WriteInReadError,
 } from './errors.ts';
 export type { Flag } from './flags.ts';
-export type { ReadFunction, ReadHandle, WriteFunction, WriteHandle, Written } from './handle.ts';
-export type { RouterOptions } from './options.ts';
+export type { ReadFunction, WriteFunction } from './handle.ts';
+export type { NamedRead, RouterOptions } from './options.ts';
 export { publishStage, stageChannel, type StageHint } from './publish.ts';
 export { createRouter, type Router } from './router.ts';
 export type { FallbackReason, Stats } from './stats.ts';
+export type { ReadOptions, TenantRouter, WriteOptions, Written } from './tenant.ts';

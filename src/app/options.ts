@@ -2,23 +2,35 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 
+import type { CompareRule } from './comparator.ts';
 import type { Milliseconds } from '../domain/duration.ts';
+
+/** Of all reads of one name. */
+export interface NamedRead {
+  /** Share that a shadow read follows, 0 to 1; none: the router's `sampleRate`. */
+  readonly sampleRate?: number;
+  /** Read from the source in every stage, and never compared: what the target can't answer. */
+  readonly neverTarget?: boolean;
+  readonly compare?: CompareRule;
+}
 
 export interface RouterOptions {
   /** `mysql://user:password@host:port`; the user needs the control schema too. */
-  readonly sourceUrl: string;
-  readonly targetUrl: string;
+  readonly source: string;
+  readonly target: string;
+  /** Makes a flip arrive in milliseconds; without it, or while it is down, the poll brings it. */
+  readonly redis?: string;
   /** The application's schema on each side; `app_{tenant}` where every tenant has its own, as the plan says it. */
   readonly schema: { readonly source: string; readonly target: string };
   readonly control?: string;
-  /** Makes a flip arrive in milliseconds; without it, or while it is down, the poll brings it. */
-  readonly redisUrl?: string;
   /** Names this application in the list of nodes. */
   readonly service: string;
   /** Names this process; unique among live ones. */
   readonly node?: string;
   /** Share of reads that a shadow read follows, 0 to 1. */
   readonly sampleRate?: number;
+  /** By the name that `read` is called with. */
+  readonly reads?: Readonly<Record<string, NamedRead>>;
   /** A tenant with an older journal row is read from the source. */
   readonly dirtyAfterMs?: Milliseconds;
   /** How long a write waits for its mirror once reads are on the target. */
@@ -30,25 +42,40 @@ export interface RouterOptions {
   /** Capture `application`: a shadow read differs only when both answers stood still for so long. */
   readonly settleMs?: Milliseconds;
   readonly pollMs?: Milliseconds;
+  /** How long a write waits while the write authority moves, before it is told to come back. */
+  readonly holdMs?: Milliseconds;
   /** Of each pool that serves requests: source reads, source writes, target reads. */
   readonly connections?: number;
 }
 
-export type Settings = Required<Omit<RouterOptions, 'redisUrl'>> & { readonly redisUrl: string | null };
+export interface Settings extends Required<Omit<RouterOptions, 'source' | 'target' | 'redis'>> {
+  readonly sourceUrl: string;
+  readonly targetUrl: string;
+  readonly redisUrl: string | null;
+}
 
 const DEFAULTS = {
   control: 'switchback',
   sampleRate: 0.1,
+  reads: {},
   dirtyAfterMs: 1_000,
   mirrorBudgetMs: 50,
   targetReadMs: 1_000,
   leaseMs: 5_000,
   settleMs: 5_000,
   pollMs: 1_000,
+  holdMs: 2_000,
   connections: 10,
 } as const;
 
-export function settle(options: RouterOptions): Settings {
+export function settle({ source, target, redis = '', ...options }: RouterOptions): Settings {
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`.slice(-128);
-  return { ...DEFAULTS, node, redisUrl: null, ...options };
+  return {
+    ...DEFAULTS,
+    node,
+    ...options,
+    sourceUrl: source,
+    targetUrl: target,
+    redisUrl: redis === '' ? null : redis,
+  };
 }

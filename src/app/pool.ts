@@ -8,8 +8,9 @@ import { ident } from '../db/sql.ts';
 import { isPerTenant, schemaOf } from '../domain/tenant-schema.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Side } from '../domain/stage.ts';
+import { bounded, type Bounds } from './bounded.ts';
 import { DeadlineError } from './errors.ts';
-import { ConnectionHandle, type ReadFunction } from './handle.ts';
+import { LentConnection, type ReadFunction } from './handle.ts';
 
 export interface PoolOptions {
   readonly side: Side;
@@ -82,22 +83,16 @@ export class ApplicationPool {
    * source gets to answer instead.
    *
    * @throws SideFault when a statement or the connection of the target failed; everything else as it came
-   * @throws DeadlineError after `deadline`; the connection is destroyed
+   * @throws DeadlineError, or the signal's reason, when nobody waits any longer; the connection is destroyed
    */
-  read<T>(tenant: string, fn: ReadFunction<T>, deadline: Milliseconds | null = null): Promise<T> {
+  read<T>(tenant: string, fn: ReadFunction<T>, bounds: Bounds = {}): Promise<T> {
     const attempt: Attempt = { isLate: false, connection: null };
-    const answer = this.#attempt(tenant, fn, attempt);
-    if (deadline === null) return answer;
-    let timer: NodeJS.Timeout | undefined;
-    // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
-    const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        attempt.isLate = true;
-        attempt.connection?.destroy();
-        reject(new DeadlineError(`${this.#side}: no answer within ${deadline} ms`));
-      }, deadline);
-    });
-    return Promise.race([answer, silence]).finally(() => clearTimeout(timer));
+    const giveUp = (why: unknown): unknown => {
+      attempt.isLate = true;
+      attempt.connection?.destroy();
+      return why;
+    };
+    return bounded(this.#attempt(tenant, fn, attempt), bounds, giveUp, `${this.#side}: no answer`);
   }
 
   async #attempt<T>(tenant: string, fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
@@ -109,9 +104,9 @@ export class ApplicationPool {
       throw new DeadlineError(`${this.#side}: no connection in time`);
     }
     attempt.connection = connection;
-    const handle = new ConnectionHandle(connection);
+    const handle = new LentConnection((statement) => connection.query(statement), this.#side === 'source');
     try {
-      const value = await fn(handle);
+      const value = await fn(handle.facade);
       if (handle.fault !== null && this.#side === 'target') throw handle.fault;
       return value;
     } catch (error) {

@@ -9,39 +9,28 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { canonical } from './canonical.ts';
-import { OtherSchemaError, RouterClosedError } from './errors.ts';
+import { RouterClosedError } from './errors.ts';
 import { Flags, type Flag } from './flags.ts';
-import { Guard, reasonOf } from './guard.ts';
+import { Guard } from './guard.ts';
 import { subscribe, type Subscription } from './hints.ts';
-import type { ReadFunction, WriteFunction, WriteHandle } from './handle.ts';
 import { MirrorHints, NOT_OURS, type Mirroring } from './mirror-hints.ts';
 import { settle, type RouterOptions, type Settings } from './options.ts';
 import { ApplicationPool } from './pool.ts';
+import { Reads } from './reads.ts';
 import { ReplicaLink } from './replica.ts';
+import type { Scope } from './scope.ts';
 import { ShadowLedger } from './shadow-ledger.ts';
 import { ShadowReader } from './shadow.ts';
-import { newStats, type FallbackReason, type Stats } from './stats.ts';
-import { runTransaction } from './transaction.ts';
+import { newStats, type Stats } from './stats.ts';
+import { tenantRouter, type TenantRouter } from './tenant.ts';
+import { Writes } from './writes.ts';
 import { installedCapture } from '../db/capture-install.ts';
 import { Database } from '../db/database.ts';
 import { SECOND } from '../domain/duration.ts';
-import { STAGES, type Side, type Stage } from '../domain/stage.ts';
-import { isPerTenant } from '../domain/tenant-schema.ts';
+import type { Stage } from '../domain/stage.ts';
 
 const CLOSE_MS = 3 * SECOND;
 const CONNECT_MS = 5 * SECOND;
-
-/** The write transaction that the running code is part of. */
-interface Writing {
-  readonly handle: WriteHandle;
-  /** Whose schema its statements run in, where each tenant has its own. */
-  readonly tenant: string;
-  readonly tenants: Set<string>;
-  isOpen: boolean;
-}
-
-type Route = { readonly side: Side } | { readonly side: 'source'; readonly insteadOfTarget: FallbackReason };
 
 /** @throws ControlUnavailableError when the source's control schema can't be read at this first start */
 export async function createRouter(options: RouterOptions): Promise<Router> {
@@ -58,15 +47,15 @@ export async function createRouter(options: RouterOptions): Promise<Router> {
 export class Router {
   readonly #settings: Settings;
   readonly #stats = newStats();
-  readonly #writing = new AsyncLocalStorage<Writing>();
   readonly #control: Database;
   readonly #flags: Flags;
   readonly #pools;
-  readonly #targetReads: Guard;
   readonly #link: ReplicaLink;
   #mirror: Mirroring;
   readonly #ledger: ShadowLedger;
   readonly #shadow: ShadowReader;
+  readonly #reads: Reads;
+  readonly #writes: Writes;
   #subscription: Subscription | null = null;
   #isClosed = false;
 
@@ -86,18 +75,28 @@ export class Router {
       changed: () => this.#stagesChanged(),
     });
     this.#pools = openPools(settings);
-    this.#targetReads = new Guard(connections, 2 * connections);
+    const guard = new Guard(connections, 2 * connections);
     this.#link = new ReplicaLink(settings);
     this.#mirror = new MirrorHints(this.#link, this.#flags, settings, this.#stats);
     this.#ledger = new ShadowLedger(this.#control, control, settings.node);
     this.#shadow = new ShadowReader({
       settings,
       pools: { source: this.#pools.sourceShadow, target: this.#pools.targetShadow },
-      guard: this.#targetReads,
+      guard,
       link: this.#link,
       ledger: this.#ledger,
       stats: this.#stats.shadow,
     });
+    const parts = {
+      settings,
+      scopes: new AsyncLocalStorage<Scope>(),
+      flags: this.#flags,
+      mirror: () => this.#mirror,
+      stats: this.#stats,
+      assertOpen: () => this.#assertOpen(),
+    };
+    this.#reads = new Reads({ ...parts, pools: this.#pools, guard, shadow: this.#shadow });
+    this.#writes = new Writes({ ...parts, pool: this.#pools.sourceWrites });
   }
 
   async start(): Promise<void> {
@@ -115,65 +114,9 @@ export class Router {
     });
   }
 
-  /**
-   * Inside `write`, the read joins its transaction. Elsewhere `fn` runs in a read-only session of the side that
-   * the stage says; it may run a second time, on the source, when the target fails it.
-   *
-   * @param name of the kind of read; its shadow comparisons are counted under it
-   * @throws what `fn` throws, and the driver's errors of the source
-   */
-  async read<T>(tenant: string, name: string, fn: ReadFunction<T>): Promise<T> {
-    const writing = this.#writing.getStore();
-    if (writing?.isOpen === true) {
-      this.#assertSameSchema(writing, tenant);
-      return fn(writing.handle);
-    }
-    this.#assertOpen();
-    const flag = this.#flags.get(tenant);
-    const route = this.#route(tenant, flag);
-    if ('insteadOfTarget' in route) return this.#readInstead(tenant, route.insteadOfTarget, fn);
-    const { value, side } =
-      route.side === 'target'
-        ? await this.#readTarget(tenant, fn)
-        : { value: await this.#readSource(tenant, fn), side: 'source' as const };
-    if (side === route.side) this.#sample(tenant, name, flag.stage, { fn, value });
-    return value;
-  }
-
-  /**
-   * One transaction on the authority. A `write` inside a `write` joins it. Once it is committed nothing fails
-   * it any more; from `read-target` on it waits for its mirror, within the budget. Capture `application`: nothing
-   * is mirrored here, the application writes the target itself after this returned.
-   */
-  async write<T>(tenant: string, fn: WriteFunction<T>): Promise<T> {
-    const outer = this.#writing.getStore();
-    if (outer?.isOpen === true) {
-      this.#assertSameSchema(outer, tenant);
-      outer.tenants.add(tenant);
-      return fn(outer.handle);
-    }
-    this.#assertOpen();
-    const tenants = new Set([tenant]);
-    const { value, mayBeCommitted, error } = await runTransaction(
-      this.#pools.sourceWrites,
-      tenant,
-      async (handle) => {
-        const writing: Writing = { handle, tenant, tenants, isOpen: true };
-        try {
-          return await this.#writing.run(writing, () => fn(handle));
-        } finally {
-          writing.isOpen = false;
-        }
-      },
-    );
-    if (error !== null) {
-      // The commit may have happened though its answer was lost; the mirror finds out.
-      if (mayBeCommitted) for (const each of tenants) void this.#mirror.afterCommit(each);
-      throw error;
-    }
-    this.#stats.writes += 1;
-    await Promise.all([...tenants].map((each) => this.#mirror.afterCommit(each)));
-    return value as T;
+  /** One tenant, by its id; costs nothing, so it can be asked for in each request. */
+  tenant(id: string): TenantRouter {
+    return tenantRouter(id, this.#reads, this.#writes, (tenant) => this.stage(tenant));
   }
 
   /** What this node obeys for the tenant now. */
@@ -204,72 +147,10 @@ export class Router {
     await Promise.race([orderly(), sleep(CLOSE_MS, undefined, { ref: false })]);
   }
 
-  #route(tenant: string, flag: Flag): Route {
-    const { reads } = STAGES[flag.stage];
-    if (reads === 'source') return { side: 'source' };
-    if (this.#flags.cutOff) return { side: 'source', insteadOfTarget: 'lease' };
-    if (flag.dirty) return { side: 'source', insteadOfTarget: 'dirty' };
-    if (this.#mirror.isLagging(tenant)) return { side: 'source', insteadOfTarget: 'lagging' };
-    return { side: 'target' };
-  }
-
-  async #readSource<T>(tenant: string, fn: ReadFunction<T>): Promise<T> {
-    const value = await this.#pools.sourceReads.read(tenant, fn);
-    this.#stats.reads.source += 1;
-    return value;
-  }
-
-  async #readTarget<T>(tenant: string, fn: ReadFunction<T>): Promise<{ value: T; side: Side }> {
-    try {
-      const value = await this.#askTarget(tenant, fn);
-      this.#stats.reads.target += 1;
-      return { value, side: 'target' };
-    } catch (error) {
-      const reason = reasonOf(error);
-      if (reason === null) throw error;
-      return { value: await this.#readInstead(tenant, reason, fn), side: 'source' };
-    }
-  }
-
-  async #readInstead<T>(tenant: string, reason: FallbackReason, fn: ReadFunction<T>): Promise<T> {
-    this.#stats.fallbacks[reason] += 1;
-    try {
-      return await this.#readSource(tenant, fn);
-    } catch (error) {
-      // Cut off, the stage is a guess: with the source gone too, the target is better than nothing.
-      if (reason !== 'lease') throw error;
-      const value = await this.#askTarget(tenant, fn).catch(() => {
-        throw error;
-      });
-      this.#stats.rescuedByTarget += 1;
-      return value;
-    }
-  }
-
-  #askTarget<T>(tenant: string, fn: ReadFunction<T>): Promise<T> {
-    return this.#targetReads.execute(() =>
-      this.#pools.targetReads.read(tenant, fn, this.#settings.targetReadMs),
-    );
-  }
-
-  #sample<T>(tenant: string, name: string, stage: Stage, read: { fn: ReadFunction<T>; value: T }): void {
-    const side = STAGES[stage].shadow;
-    if (side === null || Math.random() >= this.#settings.sampleRate) return;
-    // As text at once: the caller may change the object that it gets.
-    this.#shadow.offer({ tenant, name, side, fn: read.fn, answer: canonical(read.value) });
-  }
-
   #stagesChanged(): void {
     this.#link.forget();
     this.#mirror.drainLagging();
-  }
-
-  /** A transaction has one default schema. */
-  #assertSameSchema(writing: Writing, tenant: string): void {
-    if (writing.tenant === tenant || !isPerTenant(this.#settings.schema.source)) return;
-    throw new OtherSchemaError(
-      `a write of tenant ${writing.tenant} is under way; ${tenant} has a schema of its own and needs a write of its own, after it`,
-    );
+    this.#writes.stagesChanged();
   }
 
   #assertOpen(): void {

@@ -11,10 +11,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 
-import { canonical, unordered } from './canonical.ts';
+import { canonical } from './canonical.ts';
+import { compare, type Comparison } from './comparator.ts';
 import { DeadlineError } from './errors.ts';
 import type { Guard } from './guard.ts';
-import { sessionHandle, type ReadFunction } from './handle.ts';
+import { lendSession, NeedsAuthority, type ReadFunction } from './handle.ts';
 import type { Settings } from './options.ts';
 import { SideFault, type ApplicationPool } from './pool.ts';
 import type { Replica, ReplicaLink } from './replica.ts';
@@ -59,8 +60,6 @@ export interface ShadowParts {
   readonly stats: Stats['shadow'];
 }
 
-type Comparison = 'equal' | 'reordered' | 'differing';
-
 export class ShadowReader {
   readonly #parts: ShadowParts;
   readonly #reads = bulkhead(AT_ONCE, QUEUE);
@@ -90,7 +89,7 @@ export class ShadowReader {
       stats.dropped += 1; // queue full, breaker open, or the side is ill: nothing was learnt
       return;
     }
-    const seen = compare(sample.answer, other);
+    const seen = this.#compare(sample, sample.answer, other);
     if (seen !== 'differing') return this.#count(sample, seen);
     try {
       const decided = await this.#decisions.execute(() => this.#decide(sample));
@@ -105,7 +104,7 @@ export class ShadowReader {
   #readOther({ tenant, side, fn }: Sample): Promise<string> {
     const { pools, guard, settings } = this.#parts;
     if (this.#isClosed) return Promise.reject(new Error('closed'));
-    const read = () => outcomeOf(() => pools[side].read(tenant, fn, settings.targetReadMs));
+    const read = () => outcomeOf(() => pools[side].read(tenant, fn, { deadlineMs: settings.targetReadMs }));
     return side === 'target' ? guard.execute(read) : read();
   }
 
@@ -126,7 +125,7 @@ export class ShadowReader {
     for (let look = 1; look <= TRIES && !this.#isClosed; look += 1) {
       const source = await this.#readOther({ ...sample, side: 'source' });
       const target = await this.#readOther({ ...sample, side: 'target' });
-      const seen = compare(source, target);
+      const seen = this.#compare(sample, source, target);
       if (seen !== 'differing') return seen;
       const answers = JSON.stringify([source, target]);
       const stands = answers === before && source === (await this.#readOther({ ...sample, side: 'source' }));
@@ -138,7 +137,8 @@ export class ShadowReader {
   }
 
   /** @returns null when something of the tenant was still on its way */
-  async #compareAtOneInstant({ pair, tracked }: Replica, { tenant, fn }: Sample): Promise<Comparison | null> {
+  async #compareAtOneInstant({ pair, tracked }: Replica, sample: Sample): Promise<Comparison | null> {
+    const { tenant, fn } = sample;
     const hasShared = tracked.all().some(({ tenancy }) => tenancy.kind === 'shared');
     const others = hasShared && tenant !== SHARED ? [SHARED, UNRESOLVED] : [UNRESOLVED];
     const locked = hasShared ? [...new Set([tenant, SHARED])] : [tenant];
@@ -152,11 +152,16 @@ export class ShadowReader {
       atOneInstant: async (source, target) => {
         comparison = null;
         if (await hasJournal(source, pair.control, others)) return;
-        const answer = await answerIn(source, schemaOf(schema.source, tenant), fn);
-        comparison = compare(answer, await answerIn(target, schemaOf(schema.target, tenant), fn));
+        const answer = await answerIn(source, 'source', schemaOf(schema.source, tenant), fn);
+        const other = await answerIn(target, 'target', schemaOf(schema.target, tenant), fn);
+        comparison = this.#compare(sample, answer, other);
       },
     });
     return covered ? comparison : null;
+  }
+
+  #compare({ name }: Sample, one: string, other: string): Comparison {
+    return compare(one, other, this.#parts.settings.reads[name]?.compare);
   }
 
   #count({ tenant, name }: Sample, comparison: Comparison): void {
@@ -168,12 +173,6 @@ export class ShadowReader {
   }
 }
 
-function compare(one: string, other: string): Comparison {
-  if (one === other) return 'equal';
-  const sorted = unordered(one);
-  return sorted !== null && sorted === unordered(other) ? 'reordered' : 'differing';
-}
-
 async function hasJournal(source: Session, control: string, tenants: readonly string[]): Promise<boolean> {
   const rows = await source.rows(
     `SELECT 1 FROM ${qualified(control, 'journal')} WHERE tenant IN (${list(tenants.map(tenantLiteral))}) LIMIT 1`,
@@ -181,9 +180,15 @@ async function hasJournal(source: Session, control: string, tenants: readonly st
   return rows.length > 0;
 }
 
-async function answerIn(session: Session, schema: string, fn: ReadFunction<unknown>): Promise<string> {
+async function answerIn(
+  session: Session,
+  side: Side,
+  schema: string,
+  fn: ReadFunction<unknown>,
+): Promise<string> {
   await session.run(`USE ${ident(schema)}`);
-  return outcomeOf(() => fn(sessionHandle(session)));
+  const lent = lendSession(session, side === 'source');
+  return outcomeOf(() => fn(lent.facade).finally(() => lent.close()));
 }
 
 /**
@@ -198,6 +203,7 @@ async function outcomeOf(read: () => Promise<unknown>): Promise<string> {
   } catch (error) {
     const cause = stripError('shadow', error instanceof SideFault ? error.cause : error);
     if (cause instanceof TransientDatabaseError || cause instanceof DeadlineError) throw error;
+    if (cause instanceof NeedsAuthority) throw error;
     return cause instanceof DatabaseError ? `refused ${cause.errno}` : `threw ${cause.name}`;
   }
 }

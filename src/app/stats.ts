@@ -1,7 +1,8 @@
 /** Plain counters since the start of the process; an application exports them as it likes. */
 
 /** Why a read of a tenant whose reads are on the target went to the source. */
-export type FallbackReason = 'dirty' | 'lagging' | 'lease' | 'error' | 'deadline' | 'breaker' | 'busy';
+export type FallbackReason =
+  'dirty' | 'lagging' | 'lease' | 'locking' | 'error' | 'deadline' | 'breaker' | 'busy';
 
 export interface Stats {
   readonly reads: { source: number; target: number };
@@ -28,7 +29,7 @@ export interface Stats {
 
 export const newStats = (): Stats => ({
   reads: { source: 0, target: 0 },
-  fallbacks: { dirty: 0, lagging: 0, lease: 0, error: 0, deadline: 0, breaker: 0, busy: 0 },
+  fallbacks: { dirty: 0, lagging: 0, lease: 0, locking: 0, error: 0, deadline: 0, breaker: 0, busy: 0 },
   rescuedByTarget: 0,
   writes: 0,
   'aurora.write.fail': 0,

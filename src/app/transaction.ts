@@ -1,5 +1,9 @@
 /** One write transaction, and what is known of its end. */
-import { ConnectionHandle, type WriteFunction } from './handle.ts';
+import type { PoolConnection } from 'mysql2/promise';
+
+import { bounded, type Bounds } from './bounded.ts';
+import { CommitUnknownError } from './errors.ts';
+import { LentConnection, type WriteFunction } from './handle.ts';
 import { isFatal, type ApplicationPool } from './pool.ts';
 
 export interface Ended<T> {
@@ -10,33 +14,85 @@ export interface Ended<T> {
   readonly error: unknown;
 }
 
+interface Attempt {
+  connection: PoolConnection | null;
+  isCommitting: boolean;
+  isGivenUp: boolean;
+}
+
 /** Commits when `fn` returns and rolls back when it throws; errors are the driver's, or the application's own. */
 export async function runTransaction<T>(
   pool: ApplicationPool,
   tenant: string,
   fn: WriteFunction<T>,
+  bounds: Bounds = {},
 ): Promise<Ended<T>> {
-  let mayBeCommitted = false;
-  const connection = await pool.acquire(tenant);
-  const handle = new ConnectionHandle(connection);
+  const attempt: Attempt = { connection: null, isCommitting: false, isGivenUp: false };
+  const giveUp = (why: unknown): unknown => {
+    attempt.isGivenUp = true;
+    // The server rolls back what was not committed.
+    attempt.connection?.destroy();
+    return attempt.isCommitting ? lostCommit(why) : why;
+  };
   try {
-    await connection.query('START TRANSACTION');
-    const value = await fn(handle);
-    handle.close();
-    mayBeCommitted = true;
-    await connection.query('COMMIT');
-    connection.release();
-    return { value, mayBeCommitted, error: null };
+    const value = await bounded(transact(pool, tenant, fn, attempt), bounds, giveUp, 'no commit');
+    return { value, mayBeCommitted: true, error: null };
   } catch (error) {
-    handle.close();
-    const isUsable = !isFatal(error) && !isFatal(handle.fault) && (await rollsBack(connection));
-    if (isUsable) connection.release();
-    else connection.destroy();
-    return { value: null, mayBeCommitted, error };
+    return { value: null, mayBeCommitted: attempt.isCommitting, error };
   }
 }
 
-const rollsBack = (connection: { query(sql: string): Promise<unknown> }): Promise<boolean> =>
+async function transact<T>(
+  pool: ApplicationPool,
+  tenant: string,
+  fn: WriteFunction<T>,
+  attempt: Attempt,
+): Promise<T> {
+  const connection = await pool.acquire(tenant);
+  if (attempt.isGivenUp) {
+    connection.release();
+    throw new Error('given up before it began');
+  }
+  attempt.connection = connection;
+  const lent = new LentConnection((statement) => connection.query(statement), true);
+  try {
+    await connection.query('START TRANSACTION');
+    const value = await fn(lent.facade);
+    lent.close();
+    if (isFatal(lent.fault)) throw lent.fault;
+    await commit(connection, attempt);
+    connection.release();
+    return value;
+  } catch (error) {
+    lent.close();
+    if (attempt.isGivenUp) throw error;
+    const isUsable = !isLost(error) && !isFatal(lent.fault) && (await rollsBack(connection));
+    if (isUsable) connection.release();
+    else connection.destroy();
+    throw error;
+  }
+}
+
+async function commit(connection: PoolConnection, attempt: Attempt): Promise<void> {
+  // Nobody waits any more: the caller was told that it is rolled back.
+  if (attempt.isGivenUp) throw new Error('given up before its commit');
+  attempt.isCommitting = true;
+  try {
+    await connection.query('COMMIT');
+  } catch (error) {
+    // An answer of the server is an answer: it refused, and rolled back.
+    if (isFatal(error)) throw lostCommit(error);
+    attempt.isCommitting = false;
+    throw error;
+  }
+}
+
+const lostCommit = (cause: unknown): CommitUnknownError =>
+  new CommitUnknownError('the answer to COMMIT was lost: look at the data before you write again', { cause });
+
+const isLost = (error: unknown): boolean => isFatal(error) || error instanceof CommitUnknownError;
+
+const rollsBack = (connection: PoolConnection): Promise<boolean> =>
   connection.query('ROLLBACK').then(
     () => true,
     () => false,

@@ -8,7 +8,14 @@
 import { channel } from 'node:diagnostics_channel';
 import type { Readable, Writable } from 'node:stream';
 
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
+import {
+  createPool,
+  type FieldPacket,
+  type Pool,
+  type PoolConnection,
+  type QueryOptions,
+  type ResultSetHeader,
+} from 'mysql2/promise';
 
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
@@ -159,8 +166,20 @@ export class Session {
     rowsAsArray = true,
     infile?: () => Readable,
   ): Promise<unknown> {
+    const [result] = await this.pass({
+      sql,
+      values: values as unknown as string[],
+      rowsAsArray,
+      ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
+      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
+    });
+    return result;
+  }
+
+  /** A statement as the driver takes it, answered as the driver answers. */
+  async pass(statement: QueryOptions): Promise<[unknown, FieldPacket[]]> {
     const { side, deadline } = this.#settings;
-    this.#tell(sql, values);
+    this.#tell(statement.sql, (statement.values ?? []) as Param[]);
     let timer: NodeJS.Timeout | undefined;
     // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
     const silence = new Promise<never>((_, reject) => {
@@ -169,16 +188,8 @@ export class Session {
         reject(new TransientDatabaseError(`${side}: no answer within ${deadline} ms`));
       }, deadline);
     });
-    const answer = this.#connection.query({
-      sql,
-      values: values as unknown as string[],
-      rowsAsArray,
-      ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
-      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
-    });
     try {
-      const [result] = await Promise.race([answer, silence]);
-      return result;
+      return await Promise.race([this.#connection.query(statement), silence]);
     } catch (error) {
       throw stripError(side, error);
     } finally {

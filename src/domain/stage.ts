@@ -3,7 +3,7 @@
  *
  * The row lives in the source's control schema; a node evaluates an immutable copy in memory.
  * Reads inside a write transaction, and locking reads, go to the authority whatever the row says.
- * `write-hold`, `write-target` and `target-only` get their rows when promote is built.
+ * `write-target` and `target-only` get their rows when promote is built; until then nothing enters `write-hold`.
  */
 export type Side = 'source' | 'target';
 
@@ -16,8 +16,8 @@ interface StageRow {
   readonly mirrored: boolean;
   /** Does the application wait, within a budget, until its own write is on the target? */
   readonly awaitsMirror: boolean;
-  /** The side whose write result the caller gets. */
-  readonly authority: Side;
+  /** The side whose write result the caller gets; null: it is moving, and writes wait. */
+  readonly authority: Side | null;
 }
 
 // prettier-ignore
@@ -26,6 +26,7 @@ export const STAGES = {
   'dual-write':  { reads: 'source', shadow: null,     mirrored: true,  awaitsMirror: false, authority: 'source' },
   'shadow-read': { reads: 'source', shadow: 'target', mirrored: true,  awaitsMirror: false, authority: 'source' },
   'read-target': { reads: 'target', shadow: 'source', mirrored: true,  awaitsMirror: true,  authority: 'source' },
+  'write-hold':  { reads: 'target', shadow: null,     mirrored: true,  awaitsMirror: true,  authority: null },
 } as const satisfies Record<string, StageRow>;
 
 export type Stage = keyof typeof STAGES;

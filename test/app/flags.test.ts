@@ -25,7 +25,7 @@ const channelHasListener = async (): Promise<boolean> => {
 
 it('follows a flip that was published in Redis within 250 ms', async () => {
   await fixture().start('hinted', 'shadow-read');
-  const router = await open({ redisUrl: stackInfo().redisUrl, pollMs: 60_000 });
+  const router = await open({ redis: stackInfo().redisUrl, pollMs: 60_000 });
   await until(channelHasListener, 'the node listens');
 
   const row = await flip('hinted', 'read-target');
@@ -48,7 +48,7 @@ it('follows a flip that was published in Redis within 250 ms', async () => {
 it('ignores an older epoch, and what is no hint', async () => {
   await fixture().start('stale', 'shadow-read');
   const row = await flip('stale', 'read-target');
-  const router = await open({ redisUrl: stackInfo().redisUrl, pollMs: 60_000 });
+  const router = await open({ redis: stackInfo().redisUrl, pollMs: 60_000 });
   await until(channelHasListener, 'the node listens');
   const { control } = fixture().pair;
 
@@ -72,7 +72,7 @@ it('ignores an older epoch, and what is no hint', async () => {
 it('believes a hint only until the table was read again, and never acknowledges by it', async () => {
   const { pair, start } = fixture();
   await start('madeup', 'dual-write');
-  const router = await open({ node: 'fooled', redisUrl: stackInfo().redisUrl, pollMs: 60_000 });
+  const router = await open({ node: 'fooled', redis: stackInfo().redisUrl, pollMs: 60_000 });
   await until(channelHasListener, 'the node listens');
   const lease = async () =>
     (await readNodes(pair.source, pair.control)).find(({ node }) => node === 'fooled')!;
@@ -90,7 +90,7 @@ it('believes a hint only until the table was read again, and never acknowledges 
 it('follows a flip within 1.5 s by its poll while Redis is down, and starts without it', async () => {
   await fixture().start('polled', 'shadow-read');
   await noRedis().redis.kill();
-  const router = await open({ redisUrl: noRedis().redis.url });
+  const router = await open({ redis: noRedis().redis.url });
   const silent = new Redis(noRedis().redis.url, { retryStrategy: () => 100 });
   silent.on('error', () => {});
 
@@ -108,7 +108,7 @@ it('follows a flip within 1.5 s by its poll while Redis is down, and starts with
 it('hears again when Redis comes back', async () => {
   await fixture().start('again', 'shadow-read');
   const { redis: own } = noRedis();
-  const router = await open({ redisUrl: own.url, pollMs: 60_000 });
+  const router = await open({ redis: own.url, pollMs: 60_000 });
   const publisher = new Redis(own.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
   publisher.on('error', () => {});
   await own.kill();
@@ -181,8 +181,8 @@ describe('without the control schema', () => {
     const schema = { source: pair.sourceSchema, target: pair.targetSchema };
 
     const started = createRouter({
-      sourceUrl: stackInfo().sourceUrl,
-      targetUrl: stackInfo().targetUrl,
+      source: stackInfo().sourceUrl,
+      target: stackInfo().targetUrl,
       schema,
       control: 'no_such_schema',
       service: 'test',

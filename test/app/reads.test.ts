@@ -1,7 +1,8 @@
 /** Where reads go, stage by stage, and what a process sees of its own writes. */
+import type { Connection, RowDataPacket } from 'mysql2/promise';
 import { expect, it, beforeAll } from 'vitest';
 
-import { HandleClosedError, type ReadHandle } from '../../src/app/index.ts';
+import { ConnectionEndedError } from '../../src/app/index.ts';
 import { ident } from '../../src/db/sql.ts';
 import { markDirty } from '../../src/db/stages.ts';
 import { add, bodies, plans, until, useApp } from './support.ts';
@@ -120,11 +121,11 @@ it('lets a read inside a write join its transaction', async () => {
   await flip('nested', 'read-target');
   const router = await open();
 
-  const seen = await router.write('nested', async (handle) => {
-    await handle.execute("INSERT INTO messages (tenant_id, body) VALUES ('nested', 'not committed')");
-    await router.write('nested', (inner) =>
-      inner.execute("INSERT INTO messages (tenant_id, body) VALUES ('nested', 'inner')"),
-    );
+  const { value: seen } = await router.tenant('nested').write(async (conn) => {
+    await conn.execute("INSERT INTO messages (tenant_id, body) VALUES ('nested', 'not committed')");
+    await router
+      .tenant('nested')
+      .write((inner) => inner.execute("INSERT INTO messages (tenant_id, body) VALUES ('nested', 'inner')"));
     return bodies(router, 'nested');
   });
 
@@ -135,8 +136,8 @@ it('lets a read inside a write join its transaction', async () => {
 it('leaves nothing of a write that threw', async () => {
   const router = await open();
 
-  const failed = router.write('thrown', async (handle) => {
-    await handle.execute("INSERT INTO messages (tenant_id, body) VALUES ('thrown', 'gone')");
+  const failed = router.tenant('thrown').write(async (conn) => {
+    await conn.execute("INSERT INTO messages (tenant_id, body) VALUES ('thrown', 'gone')");
     throw new RangeError('the application says no');
   });
 
@@ -148,9 +149,9 @@ it('refuses a write in a read, on both sides', async () => {
   await marked('readonly');
   const router = await open({ pollMs: 20 });
   const sneak = () =>
-    router.read('readonly', 'sneak', (handle) =>
-      handle.query("DELETE FROM messages WHERE tenant_id = 'readonly'"),
-    );
+    router
+      .tenant('readonly')
+      .read('sneak', (conn) => conn.query("DELETE FROM messages WHERE tenant_id = 'readonly'"));
 
   await expect(sneak()).rejects.toMatchObject({ errno: 1792 });
   await flip('readonly', 'read-target');
@@ -166,7 +167,7 @@ it('passes an error of the application through without asking the other side', a
   const router = await open();
   let calls = 0;
 
-  const failed = router.read('own-error', 'throws', () => {
+  const failed = router.tenant('own-error').read('throws', () => {
     calls += 1;
     return Promise.reject(new RangeError('not found'));
   });
@@ -181,23 +182,23 @@ it('answers from the source what only the target refuses', async () => {
   const router = await open();
   await fixture().sql('target', `ALTER TABLE ${ident('messages')} RENAME COLUMN price TO cost`);
 
-  const read = (handle: ReadHandle) =>
-    handle.query<{ body: string }>("SELECT body, price FROM messages WHERE tenant_id = 'refused'");
-  const rows = await router.read('refused', 'priced', read);
+  const read = (conn: Connection) =>
+    conn.query<RowDataPacket[]>("SELECT body, price FROM messages WHERE tenant_id = 'refused'");
+  const [rows] = await router.tenant('refused').read('priced', read);
   await fixture().sql('target', `ALTER TABLE ${ident('messages')} RENAME COLUMN cost TO price`);
 
   expect(rows).toMatchObject([{ body: 'source' }]);
   expect(router.stats().fallbacks.error).toBe(1);
 });
 
-it('refuses a handle whose read has ended', async () => {
+it('refuses a connection whose read has ended', async () => {
   const router = await open();
-  let kept: ReadHandle | null = null;
+  let kept: Connection | null = null;
 
-  await router.read('any', 'keeps', (handle) => {
-    kept = handle;
+  await router.tenant('any').read('keeps', (conn) => {
+    kept = conn;
     return Promise.resolve();
   });
 
-  await expect(kept!.query('SELECT 1')).rejects.toThrow(HandleClosedError);
+  await expect(kept!.query('SELECT 1')).rejects.toThrow(ConnectionEndedError);
 });

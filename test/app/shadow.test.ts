@@ -35,21 +35,25 @@ it.each(['shadow-read', 'read-target'] as const)(
     const writing = [router, foreign].map(async (writer, index) => {
       for (let round = 0; Date.now() < deadline; round += 1) {
         const id = await add(writer, tenant, `w${index} ${round}`);
-        await writer.write(tenant, (handle) =>
-          round % 3 === 0
-            ? handle.execute('DELETE FROM messages WHERE id = ?', [id])
-            : handle.execute('UPDATE messages SET price = price + 1 WHERE id = ?', [id]),
-        );
+        await writer
+          .tenant(tenant)
+          .write((conn) =>
+            round % 3 === 0
+              ? conn.execute('DELETE FROM messages WHERE id = ?', [id])
+              : conn.execute('UPDATE messages SET price = price + 1 WHERE id = ?', [id]),
+          );
       }
     });
     const reading = (async () => {
       while (Date.now() < deadline) {
         await bodies(router, tenant);
-        await router.read(tenant, 'sum', (handle) =>
-          handle.query('SELECT COUNT(*) AS n, SUM(price) AS price FROM messages WHERE tenant_id = ?', [
-            tenant,
-          ]),
-        );
+        await router
+          .tenant(tenant)
+          .read('sum', (conn) =>
+            conn.query('SELECT COUNT(*) AS n, SUM(price) AS price FROM messages WHERE tenant_id = ?', [
+              tenant,
+            ]),
+          );
         await sleep(10);
       }
     })();
@@ -102,14 +106,16 @@ it('sees a difference in bytes that are no text, and in the last digit of a deci
   await fixture().start('exact', 'shadow-read');
   const router = await open({ sampleRate: 1 });
   const read = (column: string) =>
-    router.read('exact', column, (handle) =>
-      handle.query(`SELECT ${column} FROM messages WHERE tenant_id = 'exact'`),
+    router
+      .tenant('exact')
+      .read(column, (conn) => conn.query(`SELECT ${column} FROM messages WHERE tenant_id = 'exact'`));
+  await router
+    .tenant('exact')
+    .write((conn) =>
+      conn.execute(
+        "INSERT INTO messages (tenant_id, body, price, raw) VALUES ('exact', '', 9007199254740993.0001, X'00ff')",
+      ),
     );
-  await router.write('exact', (handle) =>
-    handle.execute(
-      "INSERT INTO messages (tenant_id, body, price, raw) VALUES ('exact', '', 9007199254740993.0001, X'00ff')",
-    ),
-  );
   await fixture().mirror.drain('exact');
   await Promise.all([read('price'), read('raw')]);
   await settled(router, 2);
@@ -130,8 +136,10 @@ it('counts a read that only the target refuses', async () => {
   const router = await open({ sampleRate: 1 });
   await fixture().sql('source', 'ALTER TABLE countries ADD COLUMN prefix INT NULL');
 
-  const read = router.read('refusing', 'prefixes', (handle) => handle.query('SELECT prefix FROM countries'));
-  await expect(read).resolves.toEqual([]);
+  const read = router
+    .tenant('refusing')
+    .read('prefixes', (conn) => conn.query('SELECT prefix FROM countries'));
+  await expect(read).resolves.toMatchObject([[], {}]);
   await settled(router, 1);
   await fixture().sql('source', 'ALTER TABLE countries DROP COLUMN prefix');
 
@@ -145,10 +153,10 @@ it('does not count rows in another order', async () => {
   await fixture().mirror.drain('order');
 
   let calls = 0;
-  await router.read('order', 'shuffled', (handle) => {
+  await router.tenant('order').read('shuffled', (conn) => {
     calls += 1;
     const direction = calls % 2 === 0 ? 'DESC' : 'ASC';
-    return handle.query(`SELECT body FROM messages WHERE tenant_id = 'order' ORDER BY id ${direction}`);
+    return conn.query(`SELECT body FROM messages WHERE tenant_id = 'order' ORDER BY id ${direction}`);
   });
   await settled(router, 1);
 
@@ -160,9 +168,9 @@ it('counts nothing while shared rows are still on their way', async () => {
   await fixture().start('sharing', 'shadow-read');
   const router = await open({ sampleRate: 1 });
   const read = () =>
-    router.read('sharing', 'countries', (handle) =>
-      handle.query('SELECT code, name FROM countries ORDER BY code'),
-    );
+    router
+      .tenant('sharing')
+      .read('countries', (conn) => conn.query('SELECT code, name FROM countries ORDER BY code'));
   await fixture().sql('source', "INSERT INTO countries VALUES ('de', 'Germany')");
 
   await read();

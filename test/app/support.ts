@@ -1,9 +1,10 @@
 /** Routers over a small migration, closed with their test; and waiting on a condition with a deadline. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import type { ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 import { afterEach } from 'vitest';
 
-import { createRouter, type Router, type RouterOptions } from '../../src/app/index.ts';
+import { createRouter, type ReadOptions, type Router, type RouterOptions } from '../../src/app/index.ts';
 import { flipStage, type StageRow } from '../../src/db/stages.ts';
 import type { Stage } from '../../src/domain/stage.ts';
 import { column, shared, useFixture, type Fixture, type PairUrls } from '../support/pair.ts';
@@ -34,8 +35,8 @@ export function useApp(urls: () => PairUrls = stackInfo): App {
       const schema = { source: pair.sourceSchema, target: pair.targetSchema };
       const { sourceUrl, targetUrl } = urls();
       const router = await createRouter({
-        sourceUrl,
-        targetUrl,
+        source: sourceUrl,
+        target: targetUrl,
         schema,
         control: pair.control,
         service: 'test',
@@ -60,23 +61,29 @@ export function useApp(urls: () => PairUrls = stackInfo): App {
 
 export const plans = { messages: column(), countries: shared };
 
-export const add = (router: Router, tenant: string, body: string): Promise<string> =>
-  router.write(tenant, async (handle) => {
-    const { insertId } = await handle.execute('INSERT INTO messages (tenant_id, body) VALUES (?, ?)', [
-      tenant,
-      body,
-    ]);
-    return insertId;
-  });
-
-export const bodies = (router: Router, tenant: string): Promise<string[]> =>
-  router.read(tenant, 'bodies', async (handle) => {
-    const rows = await handle.query<{ body: string }>(
-      'SELECT body FROM messages WHERE tenant_id = ? ORDER BY id',
-      [tenant],
+export const add = async (router: Router, tenant: string, body: string): Promise<string> => {
+  const { value } = await router.tenant(tenant).write(async (conn) => {
+    const [{ insertId }] = await conn.execute<ResultSetHeader>(
+      'INSERT INTO messages (tenant_id, body) VALUES (?, ?)',
+      [tenant, body],
     );
-    return rows.map(({ body }) => body);
+    return String(insertId);
   });
+  return value;
+};
+
+export const bodies = (router: Router, tenant: string, options?: ReadOptions): Promise<string[]> =>
+  router.tenant(tenant).read(
+    'bodies',
+    async (conn) => {
+      const [rows] = await conn.query<RowDataPacket[]>(
+        'SELECT body FROM messages WHERE tenant_id = ? ORDER BY id',
+        [tenant],
+      );
+      return rows.map((row) => row['body'] as string);
+    },
+    options,
+  );
 
 /** @returns milliseconds until it held */
 export async function until(

@@ -78,7 +78,7 @@ describe('P1: a dead, frozen or refusing target never fails a request and never 
     const tenant = `${trouble}-${stage}`;
     const { begin, end, url } = troubles[trouble];
     await fixture().start(tenant, stage);
-    const router = await open({ ...PATIENT, targetUrl: url() });
+    const router = await open({ ...PATIENT, target: url() });
     // A connection from before the trouble, where there can be one.
     await add(router, tenant, 'first');
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Client, Connection } from '@temporalio/client';
+import type { RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createRouter, type Router } from '../../src/app/index.ts';
@@ -247,24 +248,26 @@ describe.sequential('hostile tenant ids', () => {
     const { sourceUrl, targetUrl } = stackInfo();
     const schemas = { source: schema, target: schema };
     router = await createRouter({
-      sourceUrl,
-      targetUrl,
+      source: sourceUrl,
+      target: targetUrl,
       schema: schemas,
       control,
       service: 'test',
       sampleRate: 0,
     });
     for (const id of ALL) {
-      const rows = await router.read(id, 'rooms', (handle) =>
-        handle.query<{ tenant_id: string }>('SELECT tenant_id FROM rooms WHERE tenant_id = ?', [id]),
-      );
+      const [rows] = await router
+        .tenant(id)
+        .read('rooms', (conn) =>
+          conn.query<RowDataPacket[]>('SELECT tenant_id FROM rooms WHERE tenant_id = ?', [id]),
+        );
       expect(rows.length).toBeGreaterThan(0);
-      expect(rows.every((row) => row.tenant_id === id)).toBe(true);
+      expect(rows.every((row) => row['tenant_id'] === id)).toBe(true);
     }
     expect(router.stats().reads).toEqual({ source: STAYING.length, target: MOVING.length });
-    await router.write('acme ', (handle) =>
-      handle.execute('INSERT INTO rooms (tenant_id, name) VALUES (?, ?)', ['acme ', 'new']),
-    );
+    await router
+      .tenant('acme ')
+      .write((conn) => conn.execute('INSERT INTO rooms (tenant_id, name) VALUES (?, ?)', ['acme ', 'new']));
     await equal();
     const status = await say('status', MOVING[1]!);
     expect(status.code, status.all).toBe(0);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Connection, Client } from '@temporalio/client';
+import type { RowDataPacket } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 import { createRouter, type Router } from '../../src/app/index.ts';
@@ -220,8 +221,8 @@ describe.sequential('a schema for each tenant', () => {
     const schema = { source: plan.source.schema, target: plan.target.schema };
     const { sourceUrl, targetUrl } = stackInfo();
     router = await createRouter({
-      sourceUrl,
-      targetUrl,
+      source: sourceUrl,
+      target: targetUrl,
       schema,
       control,
       service: 'test',
@@ -229,11 +230,11 @@ describe.sequential('a schema for each tenant', () => {
       sampleRate: 1,
     });
     const who = (tenant: string) =>
-      router!.read(tenant, 'who', async (handle) => {
-        const rows = await handle.query<{ here: string; what: string }>(
+      router!.tenant(tenant).read('who', async (conn) => {
+        const [rows] = await conn.query<RowDataPacket[]>(
           'SELECT DATABASE() AS here, MAX(what) AS what FROM items',
         );
-        return rows[0]!;
+        return { ...rows[0] };
       });
 
     // One connection a pool: each tenant gets the session that another just had.
@@ -244,26 +245,32 @@ describe.sequential('a schema for each tenant', () => {
     expect(router.stats().reads).toMatchObject({ target: 3, source: 3 });
 
     for (const tenant of TENANTS)
-      await router.write(tenant, (handle) =>
-        handle.execute("INSERT INTO orders (code, total) VALUES ('app', 1)"),
-      );
+      await router
+        .tenant(tenant)
+        .write((conn) => conn.execute("INSERT INTO orders (code, total) VALUES ('app', 1)"));
     const codes = (tenant: string) =>
-      router!.read(
-        tenant,
-        'codes',
-        async (handle) => (await handle.query("SELECT id FROM orders WHERE code = 'app'")).length,
-      );
+      router!
+        .tenant(tenant)
+        .read(
+          'codes',
+          async (conn) =>
+            (await conn.query<RowDataPacket[]>("SELECT id FROM orders WHERE code = 'app'"))[0].length,
+        );
     expect([await codes('acme'), await codes('Globex-2')]).toEqual([1, 1]);
     await equal('acme');
     expect(await everything('target', 'Globex-2')).toEqual([]);
   });
 
   it('refuses another tenant inside a write, and an id that names no schema', async () => {
-    const inner = router!.write('acme', async () => router!.write('Globex-2', () => Promise.resolve(1)));
+    const inner = router!
+      .tenant('acme')
+      .write(async () => router!.tenant('Globex-2').write(() => Promise.resolve(1)));
     await expect(inner).rejects.toMatchObject({ name: 'OtherSchemaError' });
-    const read = router!.write('acme', async () => router!.read('Globex-2', 'r', () => Promise.resolve(1)));
+    const read = router!
+      .tenant('acme')
+      .write(async () => router!.tenant('Globex-2').read('r', () => Promise.resolve(1)));
     await expect(read).rejects.toMatchObject({ name: 'OtherSchemaError' });
-    await expect(router!.read('../mysql', 'r', () => Promise.resolve(1))).rejects.toMatchObject({
+    await expect(router!.tenant('../mysql').read('r', () => Promise.resolve(1))).rejects.toMatchObject({
       name: 'SchemaMismatchError',
     });
   });

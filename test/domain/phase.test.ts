@@ -8,8 +8,8 @@ import { STAGES } from '../../src/domain/stage.ts';
 const phases = Object.keys(PHASES) as Phase[];
 const EVENTS: readonly PhaseEvent[] = ['advance', 'drift', 'rollback', 'recapture'];
 
-it('every stage of this version keeps the authority on the source, so a flip only moves reads', () => {
-  for (const stage of Object.values(STAGES)) expect(stage.authority).toBe('source');
+it('every stage that a phase enters keeps the authority on the source, so a flip only moves reads', () => {
+  for (const { stage } of Object.values(PHASES)) expect(STAGES[stage].authority).toBe('source');
 });
 
 it.each(phases.filter((phase) => STAGES[PHASES[phase].stage].reads === 'target'))(

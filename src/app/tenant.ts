@@ -1,0 +1,60 @@
+/** What an application does with one tenant. */
+import type { Milliseconds } from '../domain/duration.ts';
+import type { Stage } from '../domain/stage.ts';
+import type { Bounds } from './bounded.ts';
+import type { ReadFunction, WriteFunction } from './handle.ts';
+import type { Reads } from './reads.ts';
+import type { Writes } from './writes.ts';
+
+export interface ReadOptions extends Bounds {
+  /** Of the whole read, fallback included; then `DeadlineError`. None: only the target's own bound. */
+  readonly deadlineMs?: Milliseconds | undefined;
+}
+
+export interface WriteOptions extends Bounds {
+  /** Until the commit, waiting for a connection included; then `DeadlineError`, and the server rolls back. */
+  readonly deadlineMs?: Milliseconds | undefined;
+}
+
+export interface Written<T> {
+  /** What the function returned. */
+  readonly value: T;
+}
+
+export interface TenantRouter {
+  /**
+   * Runs `fn` in a read-only session of the side that the stage says. Inside a `read` or a `write` it joins that,
+   * on its connection. `fn` may run a second time, on the source, when the target fails it, and once more for
+   * a shadow read: it must do nothing but read.
+   *
+   * @param name of the kind of read, at most 128 characters; its options and its shadow reads go by it
+   * @throws what `fn` throws; the driver's errors of the source; DeadlineError; the signal's reason
+   */
+  read<T>(name: string, fn: ReadFunction<T>, options?: ReadOptions): Promise<T>;
+  /**
+   * One transaction on the authority; inside a `write` it joins that. Never run twice. Once it is committed nothing
+   * fails it any more; from `read-target` on it waits for its mirror, within `mirrorBudgetMs`. Capture `application`:
+   * nothing is mirrored here, the application writes the target itself after this returned.
+   *
+   * @throws what `fn` throws, and the driver's errors: rolled back
+   * @throws WriteHeldError while the authority moves: nothing was sent, try again after `retryAfterMs`
+   * @throws CommitUnknownError when the answer to COMMIT was lost
+   * @throws DeadlineError, or the signal's reason: rolled back
+   */
+  write<T>(fn: WriteFunction<T>, options?: WriteOptions): Promise<Written<T>>;
+  /** What this node obeys for the tenant now. */
+  readonly stage: Stage;
+}
+
+export const tenantRouter = (
+  id: string,
+  reads: Reads,
+  writes: Writes,
+  stageOf: (id: string) => Stage,
+): TenantRouter => ({
+  read: (name, fn, options = {}) => reads.read(id, name, fn, options),
+  write: (fn, options = {}) => writes.write(id, fn, options),
+  get stage() {
+    return stageOf(id);
+  },
+});

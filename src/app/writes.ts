@@ -1,0 +1,116 @@
+/** Writes: one transaction on the authority, then the mirror. */
+import { WriteHeldError, WriteInReadError } from './errors.ts';
+import type { Flags } from './flags.ts';
+import type { WriteFunction } from './handle.ts';
+import type { Mirroring } from './mirror-hints.ts';
+import type { Settings } from './options.ts';
+import type { ApplicationPool } from './pool.ts';
+import { assertSameSchema, scoped, type Scopes } from './scope.ts';
+import type { Stats } from './stats.ts';
+import type { WriteOptions, Written } from './tenant.ts';
+import { runTransaction } from './transaction.ts';
+import type { Milliseconds } from '../domain/duration.ts';
+import { STAGES } from '../domain/stage.ts';
+
+/** Writes that wait at once while their authority moves; one more is told to come back. */
+const PARKED_MAX = 1_000;
+
+export interface WriteParts {
+  readonly settings: Settings;
+  readonly scopes: Scopes;
+  readonly flags: Flags;
+  readonly pool: ApplicationPool;
+  readonly mirror: () => Mirroring;
+  readonly stats: Stats;
+  readonly assertOpen: () => void;
+}
+
+export class Writes {
+  readonly #parts: WriteParts;
+  readonly #parked = new Set<() => void>();
+
+  constructor(parts: WriteParts) {
+    this.#parts = parts;
+  }
+
+  async write<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {
+    const { scopes, settings, pool, mirror, stats, assertOpen } = this.#parts;
+    const outer = scopes.getStore();
+    if (outer?.isOpen === true) {
+      if (outer.kind === 'read')
+        throw new WriteInReadError('a read may run twice; write after it, or read inside the write');
+      assertSameSchema(outer, tenant, settings.schema.source);
+      outer.tenants.add(tenant);
+      return { value: await fn(outer.conn) };
+    }
+    assertOpen();
+    options.signal?.throwIfAborted();
+    const left = await this.#awaitAuthority(tenant, options);
+    const tenants = new Set([tenant]);
+    const { value, mayBeCommitted, error } = await runTransaction(
+      pool,
+      tenant,
+      scoped(scopes, { kind: 'write', tenant, tenants }, fn),
+      { deadlineMs: left, signal: options.signal },
+    );
+    if (error !== null) {
+      // The commit may have happened though its answer was lost; the mirror finds out.
+      if (mayBeCommitted) for (const each of tenants) void mirror().afterCommit(each);
+      throw error;
+    }
+    stats.writes += 1;
+    await Promise.all([...tenants].map((each) => mirror().afterCommit(each)));
+    return { value: value as T };
+  }
+
+  /** Parked writes look again. */
+  stagesChanged(): void {
+    for (const look of this.#parked) look();
+  }
+
+  /**
+   * @returns what is left of the deadline; undefined: there is none
+   * @throws WriteHeldError when nobody has the authority for longer than `holdMs`, or too many wait
+   */
+  async #awaitAuthority(
+    tenant: string,
+    { deadlineMs, signal }: WriteOptions,
+  ): Promise<Milliseconds | undefined> {
+    if (!this.#isHeld(tenant)) return deadlineMs;
+    const { holdMs } = this.#parts.settings;
+    const bound = Math.min(holdMs, deadlineMs ?? holdMs);
+    if (this.#parked.size >= PARKED_MAX) throw new WriteHeldError(tenant, holdMs);
+    const began = performance.now();
+    await this.#park(tenant, bound, signal);
+    if (this.#isHeld(tenant)) throw new WriteHeldError(tenant, holdMs);
+    return deadlineMs === undefined ? undefined : Math.max(1, deadlineMs - (performance.now() - began));
+  }
+
+  #isHeld(tenant: string): boolean {
+    return STAGES[this.#parts.flags.get(tenant).stage].authority === null;
+  }
+
+  #park(tenant: string, boundMs: Milliseconds, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        clearTimeout(timer);
+        this.#parked.delete(look);
+        signal?.removeEventListener('abort', abort);
+      };
+      const go = (): void => {
+        end();
+        resolve();
+      };
+      const abort = (): void => {
+        end();
+        reject(signal!.reason as Error);
+      };
+      const look = (): void => {
+        if (!this.#isHeld(tenant)) go();
+      };
+      const timer = setTimeout(go, boundMs);
+      this.#parked.add(look);
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+}
