@@ -45,7 +45,9 @@ it.each(['shadow-read', 'read-target'] as const)(
       }
     });
     const reading = (async () => {
-      while (Date.now() < deadline) {
+      // On a busy machine the tenant lags for most of the time, and what lags is not sampled.
+      while (Date.now() < deadline + 20_000) {
+        if (Date.now() > deadline && router.stats().shadow.samples >= 20) break;
         await bodies(router, tenant);
         await router
           .tenant(tenant)
