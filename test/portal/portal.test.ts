@@ -136,6 +136,16 @@ async function backfill(): Promise<void> {
 const stats = async (): Promise<Stats[]> =>
   Promise.all(addresses.map(async (address) => (await (await fetch(`${address}/stats`)).json()) as Stats));
 
+/** Waits until it holds of each of them. */
+async function everyPortal(holds: (stats: Stats) => boolean): Promise<void> {
+  const ends = Date.now() + 30_000;
+  await sleep(1_500);
+  while (!(await stats()).every(holds)) {
+    if (Date.now() > ends) throw new Error(`not so of every portal: ${holds.toString()}`);
+    await sleep(100);
+  }
+}
+
 const post = (path: string, body: unknown) =>
   fetch(addresses[0]! + path, { method: 'POST', body: JSON.stringify(body) });
 
@@ -153,9 +163,9 @@ it('loses nothing and fails no request while three tenants move under load and t
   await move(EVERYBODY, 'shadow-read');
   await sleep(3_000);
   await move(EVERYBODY, 'read-target');
-  await sleep(2_000);
+  await everyPortal(({ reads }) => reads.target > 0);
   await stack().target.kill();
-  await sleep(1_500);
+  await everyPortal((portal) => portal['aurora.write.fail'] > 0);
   await stack().target.start();
   await sleep(3_000);
   await move(['globex'], 'shadow-read');

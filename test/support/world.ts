@@ -228,7 +228,7 @@ function makeWorld(
     },
     status: (tenant) => world.handle(tenant).query(status),
     record: (tenant) => readMigration(pair.source, pair.control, tenant),
-    async until(tenant, phase, mode, withinMs = 30_000) {
+    async until(tenant, phase, mode, withinMs = 90_000) {
       const ends = Date.now() + withinMs;
       for (;;) {
         const found = await world.record(tenant);
