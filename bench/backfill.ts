@@ -1,8 +1,9 @@
 /**
- * A table is copied to another server, process start included, the target emptied between: our copy of all tenants,
- * mydumper and myloader, a mysqldump pipe, and INSERT … SELECT inside the target, which reads no network.
+ * A table is copied to another server, process start included, the target emptied between: our copy, mydumper and myloader, a
+ * mysqldump pipe, and INSERT … SELECT inside the target, which reads no network.
  *
- * `own` copies 50 tenants whose rows lie mixed, the largest first; `ownOneTenant` one that owns the table.
+ * A tenant that owns the table first: that is what the peers copy. Then, with a fifth of the rows, 50 tenants whose rows lie mixed, the
+ * largest first, and mydumper once more, whole and cut into pieces.
  */
 import { createConnection } from 'mysql2/promise';
 
@@ -20,41 +21,22 @@ const BESIDE = 'events_beside';
 export async function run(): Promise<Result> {
   const peers = needPeers({ mydumper: 'mydumper', myloader: 'mydumper' });
   return withServers(async (servers) => {
-    const { pair, source, target } = servers;
-    await prepare(servers);
-    await install(pair, [TABLE]);
-    await startTenants(pair, tenantNames(MANY));
-    let round = 0;
-    const timed = async (copy: () => Promise<unknown>): Promise<number> => {
-      await emptyTarget(servers);
-      const took = await seconds(copy);
-      await expectRows(servers);
-      return ROWS / took;
-    };
-    const own = (tenants: number) => () =>
-      timed(() =>
-        copyInProcess(servers, {
-          copy: 'own',
-          tenants: tenantNames(tenants),
-          round: (round += 1),
-          seconds: null,
-        }),
-      );
-    const many = await inTurns({
-      own: own(MANY),
-      mydumper: () => timed(() => mydumperAndLoader(source, target, TABLE)),
-      mydumperChunked: () => timed(() => mydumperAndLoader(source, target, TABLE, Math.ceil(ROWS / 20))),
-      mysqldumpPipe: () => timed(() => mysqldumpPipe(source, target, TABLE)),
-      insertSelect: () => timed(() => insertSelect(servers)),
-    });
-    say('filling the source again, with one tenant');
-    await fill(source.url(), { tenants: 1 });
-    await emptyTarget(servers);
-    await install(pair, [TABLE]);
-    const one = await inTurns({ ownOneTenant: own(1) });
-    const found = { ...many, ...one };
-    const versus = (name: string): number => ratioOf(found['own']!, found[name]!);
-    const oneVersus = (name: string): number => ratioOf(found['ownOneTenant']!, found[name]!);
+    const one = await phase(servers, { rows: ROWS, tenants: 1 }, (timed, own) => ({
+      own,
+      mydumper: timed(() => mydumperAndLoader(servers.source, servers.target, TABLE)),
+      mysqldumpPipe: timed(() => mysqldumpPipe(servers.source, servers.target, TABLE)),
+      insertSelect: timed(() => insertSelect(servers)),
+    }));
+    const rows = Math.ceil(ROWS / 5);
+    const many = await phase(servers, { rows, tenants: MANY }, (timed, own) => ({
+      mixedOwn: own,
+      mixedMydumper: timed(() => mydumperAndLoader(servers.source, servers.target, TABLE)),
+      mixedMydumperChunked: timed(() =>
+        mydumperAndLoader(servers.source, servers.target, TABLE, Math.ceil(rows / 20)),
+      ),
+    }));
+    const found = { ...one, ...many };
+    const versus = (a: string, b: string): number => ratioOf(found[a]!, found[b]!);
     return {
       name: 'backfill',
       machine: machine(),
@@ -62,30 +44,61 @@ export async function run(): Promise<Result> {
       runs: ROUNDS,
       medians: {
         rows: ROWS,
+        mixedRows: rows,
         ...Object.fromEntries(
           Object.entries(found).map(([name, values]) => [`${name}RowsPerSecond`, rounded(median(values))]),
         ),
       },
       ratios: {
-        vsMydumper: versus('mydumper'),
-        vsMydumperChunked: versus('mydumperChunked'),
-        vsMysqldumpPipe: versus('mysqldumpPipe'),
-        vsInsertSelect: versus('insertSelect'),
-        oneTenantVsMydumper: oneVersus('mydumper'),
-        oneTenantVsMysqldumpPipe: oneVersus('mysqldumpPipe'),
-        oneTenantVsInsertSelect: oneVersus('insertSelect'),
+        vsMydumper: versus('own', 'mydumper'),
+        vsMysqldumpPipe: versus('own', 'mysqldumpPipe'),
+        vsInsertSelect: versus('own', 'insertSelect'),
+        mixedVsMydumper: versus('mixedOwn', 'mixedMydumper'),
+        mixedVsMydumperChunked: versus('mixedOwn', 'mixedMydumperChunked'),
       },
     };
   });
 }
 
-async function prepare({ source, target, pair }: Servers): Promise<void> {
-  say(`filling with ${ROWS} rows of ${MANY} tenants`);
-  await Promise.all([
-    fill(source.url(), { tenants: MANY }),
-    fill(target.url(), { name: BESIDE, tenants: MANY }),
-  ]);
-  await pair.target.run(createSql(TABLE));
+interface Data {
+  readonly rows: number;
+  readonly tenants: number;
+}
+
+type Contestant = () => Promise<number>;
+
+/** Fills both servers, and lets contestants copy in turns. @returns rows a second of each */
+async function phase(
+  servers: Servers,
+  data: Data,
+  contestants: (
+    timed: (copy: () => Promise<unknown>) => Contestant,
+    own: Contestant,
+  ) => Readonly<Record<string, Contestant>>,
+): Promise<Record<string, number[]>> {
+  await prepare(servers, data);
+  const timed = (copy: () => Promise<unknown>) => async (): Promise<number> => {
+    await emptyTarget(servers);
+    const took = await seconds(copy);
+    await expectRows(servers, data.rows);
+    return data.rows / took;
+  };
+  const tenants = tenantNames(data.tenants);
+  let round = data.tenants * 1_000;
+  const own = timed(() =>
+    copyInProcess(servers, { copy: 'own', tenants, round: (round += 1), seconds: null }),
+  );
+  return inTurns(contestants(timed, own));
+}
+
+async function prepare(servers: Servers, data: Data): Promise<void> {
+  const { source, target, pair } = servers;
+  say(`filling with ${data.rows} rows of ${data.tenants} tenants`);
+  await Promise.all([fill(source.url(), data), fill(target.url(), { ...data, name: BESIDE })]);
+  await emptyTarget(servers);
+  await install(pair, [TABLE]);
+  // The first of them started with the first phase.
+  await startTenants(pair, data.tenants === 1 ? tenantNames(1) : tenantNames(data.tenants).slice(1));
 }
 
 const onTarget = async (servers: Servers, sql: string): Promise<unknown> => {
@@ -103,9 +116,9 @@ async function emptyTarget(servers: Servers): Promise<void> {
   await onTarget(servers, createSql(TABLE));
 }
 
-async function expectRows(servers: Servers): Promise<void> {
+async function expectRows(servers: Servers, expected: number): Promise<void> {
   const rows = (await onTarget(servers, `SELECT COUNT(*) AS n FROM ${SCHEMA}.${TABLE}`)) as { n: number }[];
-  if (rows[0]?.n !== ROWS) throw new Error(`the target has ${rows[0]?.n} of ${ROWS} rows`);
+  if (rows[0]?.n !== expected) throw new Error(`the target has ${rows[0]?.n} of ${expected} rows`);
 }
 
 const insertSelect = (servers: Servers): Promise<unknown> =>
