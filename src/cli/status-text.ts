@@ -51,6 +51,7 @@ const HEAD = [
   'EPOCH',
   'JOURNAL',
   'COPIED',
+  'ROWS/S',
   'CLEAN',
   'DRIFT',
   'NODES',
@@ -69,6 +70,7 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     String(state.epoch),
     journal(fleet, state),
     copied(state.backfill),
+    rate(state),
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
     `${state.nodes.following}/${state.nodes.live}`,
@@ -175,6 +177,21 @@ function speed(backfill: Backfill | null): string {
         ? ', due'
         : `, ${formatDuration(backfill.etaMs)} to go`;
   return `, ${backfill.rowsPerSecond} rows/s${eta}`;
+}
+
+/** Of the work that is under way, with the pace that holds it. */
+function rate({ work, pace, reconcilePace }: TenantState): string {
+  const paces: Readonly<Record<Work['activity'], number | null>> = {
+    backfill: pace,
+    reconcile: reconcilePace,
+  };
+  const rates = work
+    .filter(({ stale }) => !stale)
+    .map(({ activity, rowsPerSecond }) => {
+      const most = paces[activity];
+      return `${rowsPerSecond}${most === null ? '' : ` (at most ${most})`}`;
+    });
+  return rates.join(', ') || '-';
 }
 
 /** The reason is the last column: on a terminal it must not wrap the table. */

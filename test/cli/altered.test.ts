@@ -48,9 +48,23 @@ it('says why nothing is compared, and the commands that go on', async () => {
   expect(stderr).toMatch(/next: .*plan check.*\n.*retry acme --reason.*\n.*why acme/);
 });
 
-it('says it among all tenants too, once', async () => {
+it('says it among all tenants too, once, with the rate of what is under way', async () => {
   const { stdout } = await ask('status');
+
+  expect(stdout).toMatch(/^TENANT .* COPIED +ROWS\/S /m);
+  expect(stdout).toMatch(/^acme +ramp +stopped .* - +- +-/m); // an old rate is none
 
   expect(stdout).not.toContain('nothing heard');
   expect(stdout.match(/customers was altered/g)).toHaveLength(2); // of the tenant, and of the table
+});
+
+it('shows the rate of live work, and the pace that an operator set', async () => {
+  const { pair } = world();
+  const { source, control } = pair;
+  await source.run(
+    `UPDATE \`${control}\`.migration SET mode = 'waiting', reason = NULL, reconcile_rows_per_second = 1000`,
+  );
+  await source.run(`UPDATE \`${control}\`.progress SET at = NOW(6)`);
+
+  expect((await ask('status')).stdout).toMatch(/^acme +ramp +waiting .* 900 \(at most 1000\) /m);
 });
