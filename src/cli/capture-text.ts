@@ -16,3 +16,11 @@ export const captureLines = ({ capture, weaker }: CaptureFacts): string[] =>
         `Capture ${capture}: the application writes both sides itself. Weaker in this mode:`,
         ...weaker.map(({ promise, says }) => `  ${promise}  ${says}`),
       ];
+
+/** For whoever was told by `plan check` already. */
+export const captureNote = ({ capture, weaker }: CaptureFacts): string[] =>
+  weaker.length === 0
+    ? []
+    : [
+        `Capture ${capture}: ${weaker.map(({ promise }) => promise).join(', ')} are weaker; plan check says how.`,
+      ];

@@ -1,8 +1,10 @@
 /** Everything that is in the way of a plan, at once: the file, both databases, and the Temporal cluster. */
 import type { Problem } from '../domain/errors.ts';
 import { openThrottle } from '../connect.ts';
+import { isInstalled } from '../db/capture-install.ts';
 import { readTables } from '../db/catalog.ts';
 import { chooseExecutors, type Choice } from '../db/executors.ts';
+import { readMigrations } from '../db/migrations.ts';
 import { preflight } from '../db/preflight.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import type { Pair } from '../db/tracked.ts';
@@ -12,7 +14,7 @@ import { captureFacts, captureLines } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
-import { tenantsOf } from './context.ts';
+import { firstTenant, tenantsOf } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { explain } from './faults.ts';
 
@@ -31,7 +33,7 @@ export const run: Handler = async (context) => {
     const message = `${problems.length} ${problems.length === 1 ? 'problem' : 'problems'} in the way of ${plan.name}; mend them and check again`;
     throw new CliFailure('usage', message, { problems, next });
   }
-  const tenants = tenantsOf(plan);
+  const tenants = plan.waves.flatMap((wave) => wave.tenants);
   const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
   const executors = await lookAtExecutors(plan, pair);
   const capture = captureFacts(plan.capture);
@@ -53,9 +55,18 @@ export const run: Handler = async (context) => {
       ...warnings.map((warning) => `  note    ${warning}`),
       ...captureLines(capture),
     ],
-    next: [...next, context.change('install')],
+    next: [...next, ...(await goesOn(context, plan, pair))],
   };
 };
+
+/** What a plan that nothing is in the way of lacks next. */
+async function goesOn(context: Context, plan: Plan, pair: Pair): Promise<string[]> {
+  if (!(await isInstalled(pair, plan))) return [context.change('install')];
+  const migrations = await readMigrations(pair.source, pair.control);
+  const stopped = migrations.find(({ mode }) => mode === 'stopped');
+  if (stopped !== undefined) return [context.change('retry', stopped.tenant)];
+  return migrations.length === 0 ? [context.change('start', firstTenant(plan))] : [context.line('status')];
+}
 
 /** Signals that can't be read would hold the copy for ever; those that a server does not have are said. */
 async function lookAtLoad(plan: Plan, pair: Pair): Promise<Pick<Cluster, 'problems' | 'warnings'>> {

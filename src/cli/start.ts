@@ -9,7 +9,7 @@ import { readMigration } from '../db/migrations.ts';
 import { appendAudit } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { TenantInput } from '../../workflows/messages.ts';
-import { captureFacts, captureLines } from './capture-text.ts';
+import { captureFacts, captureNote } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context, Who } from './context.ts';
@@ -34,7 +34,7 @@ export const run: Handler = async (context, input) => {
   const capture = captureFacts(plan.capture);
   return {
     data: { started: began, ...capture },
-    lines: [...began.map(say), ...captureLines(capture)],
+    lines: [...began.map(say), ...captureNote(capture)],
     next: [context.line('status', tenant, '--watch'), context.line('why', tenant)],
   };
 };

@@ -1,7 +1,10 @@
 /** Puts the plan's mode of capture up, and knows which one stands. */
 import type { Capture } from '../domain/capture.ts';
 import { ConfigError, DatabaseError, type Problem } from '../domain/errors.ts';
+import type { Plan } from '../domain/plan.ts';
+import { isPerTenant, tenantsWithSchemas } from '../domain/tenant-schema.ts';
 import { installCapture } from './capture.ts';
+import { lostCapture } from './capture-loss.ts';
 import type { Database } from './database.ts';
 import { qualified } from './sql.ts';
 import { captureOf, type Pair } from './tracked.ts';
@@ -18,6 +21,20 @@ export async function installedCapture(source: Database, control: string): Promi
     if (error instanceof DatabaseError && NOTHING_THERE.has(error.errno)) return null;
     throw error;
   }
+}
+
+/** Does every table of the plan, of every tenant that has its own, stand installed in the plan's mode, and nothing of it is lost? */
+export async function isInstalled(pair: Pair, plan: Plan): Promise<boolean> {
+  if ((await installedCapture(pair.source, pair.control)) !== plan.capture) return false;
+  const rows = await pair.source.rows(
+    `SELECT owner, name FROM ${qualified(pair.control, 'tracked_table')} WHERE installed_at IS NOT NULL`,
+  );
+  const standing = new Set(rows.map((row) => `${row['owner']}\0${row['name']}`));
+  const owners = isPerTenant(plan.source.schema) ? tenantsWithSchemas(plan) : [''];
+  return (
+    owners.every((owner) => plan.tables.every(({ name }) => standing.has(`${owner}\0${name}`))) &&
+    (await lostCapture(pair)).length === 0
+  );
 }
 
 /** Unknown schema, or unknown table. */

@@ -16,7 +16,7 @@ export interface Weaker {
   readonly says: string;
 }
 
-/** What `plan check`, `start`, `status` and `why` say of a mode; `triggers` keeps every promise whole. */
+/** What `plan check`, `status` and `why` say of a mode; `triggers` keeps every promise whole. */
 // prettier-ignore
 export const WEAKER: Readonly<Record<Capture, readonly Weaker[]>> = {
   triggers: [],
