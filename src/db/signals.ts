@@ -6,6 +6,7 @@
 import type { Limits, ThrottleLimits } from '../domain/plan.ts';
 import { THROTTLE } from '../domain/plan.ts';
 import type { Database, Session } from './database.ts';
+import { beat, readLag } from './replica-lag.ts';
 import { literal, list, qualified } from './sql.ts';
 
 /** Who is held back: the copy writes to the target, a reconcile only reads. */
@@ -135,13 +136,14 @@ const broken = (error: unknown): Unreadable => ({ unreadable: (error as Error).m
 
 async function readAll(
   session: Session,
-  { replicas, control }: Watched,
+  { db, replicas, control }: Watched,
   beats: boolean,
 ): Promise<Omit<SideStatus, 'look'>> {
   const table = qualified(control, 'heartbeat');
   const lag = async (): Promise<Reading> => {
-    if (beats || replicas.length > 0) await beat(session, table);
-    return replicas.length === 0 ? null : readLag(session, replicas, table);
+    if (replicas.length > 0) return readLag(session, db, replicas, table);
+    if (beats) await beat(session, table);
+    return null;
   };
   return {
     status: await readStatus(session).catch(broken),
@@ -166,23 +168,4 @@ async function readHistoryList(session: Session): Promise<Reading> {
   const isOff = row['STATUS'] === 'disabled' || row['ENABLED'] === '0';
   if (isOff) return { unreadable: "it is off: SET GLOBAL innodb_monitor_enable = 'trx_rseg_history_len'" };
   return Number(row['COUNT']);
-}
-
-const beat = (session: Session, table: string): Promise<unknown> =>
-  session.run(
-    `INSERT INTO ${table} VALUES (1, NOW(6)) ON DUPLICATE KEY UPDATE beaten_at = VALUES(beaten_at)`,
-  );
-
-/** Both instants are the writer's own, so no clock has to agree with another. */
-async function readLag(session: Session, replicas: readonly Database[], table: string): Promise<Reading> {
-  const lags = await Promise.all(
-    replicas.map(async (replica) => {
-      const [row] = await replica.rows(`SELECT UNIX_TIMESTAMP(beaten_at) AS at FROM ${table} WHERE id = 1`);
-      if (row === undefined)
-        throw new Error(`no heartbeat has reached the replica at ${replica.address} yet`);
-      const [now] = await session.rows('SELECT UNIX_TIMESTAMP(NOW(6)) AS now');
-      return Math.round((Number(now?.['now']) - Number(row['at'])) * 1_000);
-    }),
-  );
-  return Math.max(0, ...lags);
 }

@@ -189,6 +189,23 @@ describe('a replica', () => {
     await until(throttle, bounds, null);
   });
 
+  it('that is up to date holds nothing when work begins after hours in which nobody wrote a heartbeat', async () => {
+    const { pair } = fixture();
+    const follower = pair.target;
+    const bounds = limits({ replicaLag: 2_000 });
+    const table = `${ident(pair.control)}.heartbeat`;
+    for (const db of [pair.source, follower])
+      await db.run(`REPLACE INTO ${table} VALUES (1, '2026-01-01 00:00:00.123456')`);
+
+    const throttle = new Throttle(pair, { ...replicas, source: [follower] });
+    expect(await throttle.why(bounds, 'copy')).toBeNull();
+    // What it lacks from here on counts, and only that.
+    expect(await until(throttle, bounds, /behind/)).toMatch(/ is [2345]\d{3} ms behind/);
+    // A process that begins while it stands still, after a beat that it lacks: that one is found.
+    const later = new Throttle({ ...pair }, { ...replicas, source: [follower] });
+    expect(await later.why(bounds, 'copy')).toMatch(/behind/);
+  });
+
   it('that can not be reached holds the copy', async () => {
     const { pair } = fixture();
     const gone = open('mysql://nobody:x@127.0.0.1:1');
