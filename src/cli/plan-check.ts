@@ -3,6 +3,7 @@ import type { Problem } from '../domain/errors.ts';
 import { openThrottle } from '../connect.ts';
 import { isInstalled } from '../db/capture-install.ts';
 import { readTables } from '../db/catalog.ts';
+import type { Database } from '../db/database.ts';
 import { chooseExecutors, type Choice } from '../db/executors.ts';
 import { readMigrations } from '../db/migrations.ts';
 import { preflight } from '../db/preflight.ts';
@@ -48,8 +49,8 @@ export const run: Handler = async (context) => {
     data: { ...data, problems: [], warnings, executors },
     lines: [
       `${plan.name}: nothing is in the way.`,
-      `  source  ${pair.source.address} ${plan.source.schema}, MySQL ${(await pair.source.server()).version}`,
-      `  target  ${pair.target.address} ${plan.target.schema}, MySQL ${(await pair.target.server()).version}`,
+      `  source  ${pair.source.address} ${plan.source.schema}, ${await product(pair.source)}`,
+      `  target  ${pair.target.address} ${plan.target.schema}, ${await product(pair.target)}`,
       `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
       ...digestLines(executors),
       ...warnings.map((warning) => `  note    ${warning}`),
@@ -58,6 +59,11 @@ export const run: Handler = async (context) => {
     next: [...next, ...(await goesOn(context, plan, pair))],
   };
 };
+
+async function product(db: Database): Promise<string> {
+  const { flavour, version } = await db.server();
+  return `${flavour === 'mariadb' ? 'MariaDB' : 'MySQL'} ${version}`;
+}
 
 /** What a plan that nothing is in the way of lacks next. */
 async function goesOn(context: Context, plan: Plan, pair: Pair): Promise<string[]> {

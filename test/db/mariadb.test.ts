@@ -1,4 +1,7 @@
 /** A source that is MariaDB: the whole line over a schema that only it could have. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
 import { createConnection } from 'mysql2/promise';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -14,6 +17,7 @@ import { formatProblem } from '../../src/domain/errors.ts';
 import { parsePlan } from '../../src/plan.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
 import { onPath } from '../../src/stack/programs.ts';
+import { switchbackHere, useFolder } from '../cli/switchback.ts';
 import { child, column, shared, standingTrigger, useFixture } from '../support/pair.ts';
 import { stackInfo, urlWithSchema } from '../support/stack.ts';
 
@@ -52,6 +56,7 @@ describe.skipIf(onPath('mariadbd').length === 0)('MariaDB to MySQL', () => {
     stop = () => server.stop();
   });
   afterAll(() => stop());
+  const folder = useFolder();
   const fixture = useFixture([], () => ({ sourceUrl: url, targetUrl: stackInfo().targetUrl }));
 
   const pass = (tenant = 'acme') => {
@@ -91,18 +96,16 @@ describe.skipIf(onPath('mariadbd').length === 0)('MariaDB to MySQL', () => {
     );
   };
 
-  const planOf = (tables: string) => {
+  const planText = (tables: string): string => {
     const { pair } = fixture();
-    return parsePlan(
-      `name: t
+    return `name: t
 source: { urlEnv: SOURCE, schema: ${pair.sourceSchema} }
 target: { urlEnv: TARGET, schema: ${pair.targetSchema} }
 control: { schema: ${pair.control} }
 tables: ${tables}
-waves: [{ name: first, tenants: [acme] }]`,
-      'plan.yaml',
-    );
+waves: [{ name: first, tenants: [acme] }]`;
   };
+  const planOf = (tables: string) => parsePlan(planText(tables), 'plan.yaml');
 
   beforeAll(async () => {
     const { pair, sql, install, start } = fixture();
@@ -161,6 +164,27 @@ waves: [{ name: first, tenants: [acme] }]`,
       { table: 'deliveries', executor: 'sql', why: null },
       { table: 'countries', executor: 'sql', why: null },
     ]);
+  });
+
+  it('plan check says which tables are streamed, for which column, and that the source is MariaDB', async () => {
+    const file = join(await folder(), 'switchback.yaml');
+    await writeFile(file, planText(PLANNED));
+    const env = { SOURCE: url, TARGET: stackInfo().targetUrl, TEMPORAL_ADDRESS: '127.0.0.1:9' };
+    const said = await switchbackHere(['plan', 'check', '--plan', file], env);
+
+    expect(said.code, said.all).toBe(0);
+    expect(said.stdout).toMatch(/^ {2}source .*, MariaDB 10\.\d+\.\d+/m);
+    expect(said.stdout).toContain(`
+  digest  in SQL for 2 of 4 tables; rows are streamed and hashed by the worker for
+          customers (balance: the servers print doubles differently)
+          messages (meta: the servers print JSON differently)
+`);
+    const { stdout } = await switchbackHere(['plan', 'check', '--json', '--plan', file], env);
+    expect((JSON.parse(stdout) as { executors: unknown[] }).executors).toContainEqual({
+      table: 'messages',
+      executor: 'stream',
+      why: 'meta: the servers print JSON differently',
+    });
   });
 
   it('the copy is equal, and a pass says so by both executors', async () => {
