@@ -3,7 +3,7 @@
  * that wrote the rows. A part is a key range, so that lanes can copy one big table side by side.
  */
 import { TransientDatabaseError } from '../domain/errors.ts';
-import { keyLiteral } from './converge.ts';
+import { keyLiteral } from './journal-rows.ts';
 import type { Database, Session } from './database.ts';
 import { afterKey, keySql } from './keys.ts';
 import { ident, list, qualified, tenantLiteral } from './sql.ts';

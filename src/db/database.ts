@@ -135,7 +135,8 @@ export class Session {
     const socket = socketOf(this.#connection);
     const result = (await this.#send(sql, [], undefined, false, () => bytes(socket))) as ResultSetHeader;
     await this.#judge(result, () => false);
-    return result.affectedRows;
+    // A row that took another's place is counted twice.
+    return result.affectedRows - Number(/Deleted: (\d+)/.exec(result.info)?.[1] ?? 0);
   }
 
   /** The message quotes values, so only its number and its column leave. */

@@ -9,7 +9,7 @@ import type { RawRow, Session, TextRow } from './database.ts';
 import { insertSql, isErrorValue } from './images.ts';
 import type { Batches } from './load.ts';
 
-const UNSTRICT = "INSERT /*+ SET_VAR(sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO') */ INTO";
+const UNSTRICT = "/*+ SET_VAR(sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO') */";
 /** The server keeps 1,024 warnings. */
 const WARNINGS_MAX = 500;
 
@@ -47,6 +47,7 @@ export async function insertErrorValues(
   target: Session,
   table: Table,
   rows: readonly RawRow[],
+  isReplacing = false,
 ): Promise<void> {
   const enums = enumsOf(table);
   const names = new Set(enums.map(({ name }) => name));
@@ -56,8 +57,8 @@ export async function insertErrorValues(
     const some = rows.slice(at, at + atOnce);
     const expected = some.reduce((sum, row) => sum + errors(row), 0);
     let warned = 0;
-    for (const statement of insertSql(table, some)) {
-      await target.write(statement.replace('INSERT INTO', UNSTRICT), (warnings) => {
+    for (const statement of insertSql(table, some, isReplacing)) {
+      await target.write(statement.replace(/^\w+/, `$& ${UNSTRICT}`), (warnings) => {
         warned += warnings.length;
         return warnings.every((warning) => isExpected(warning, names));
       });

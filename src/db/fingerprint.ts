@@ -6,8 +6,9 @@
  * storage options, the order of columns, and an index that is added and is not unique.
  */
 import { DatabaseError } from '../domain/errors.ts';
+import type { Table } from './catalog.ts';
 import type { Database, Session } from './database.ts';
-import { qualified } from './sql.ts';
+import { ident, qualified } from './sql.ts';
 
 /** Definition of one table: a line for each column, key, constraint and option, sorted. */
 export type Shape = string;
@@ -33,6 +34,12 @@ export async function readShape(
     throw error;
   }
 }
+
+/** Does nothing but the primary key, the same as ours, make rows unique? */
+export const onlyPrimaryIsUnique = (shape: Shape | null, { primary }: Pick<Table, 'primary'>): boolean =>
+  shape !== null &&
+  !/^UNIQUE /m.test(shape) &&
+  shape.split('\n').includes(`PRIMARY KEY (${primary.map(({ name }) => ident(name)).join(',')})`);
 
 const COMMENT = / COMMENT '(?:[^'\\]|''|\\.)*'/;
 

@@ -65,14 +65,14 @@ function writeValue(column: Column, value: Buffer | null): string {
 const INSERT_BYTES_MAX = 1024 * 1024;
 
 /**
- * Plain INSERTs of at most 1 MiB or one row. Never REPLACE, IGNORE or ON DUPLICATE KEY: each can destroy
- * another row.
+ * Plain INSERTs of at most 1 MiB or one row. Never IGNORE or ON DUPLICATE KEY: each can destroy another row.
  *
  * @param images values of `storedColumns`, in their order
+ * @param isReplacing only where no unique key but the primary one could make it replace another row
  */
-export function* insertSql(table: Table, images: readonly RawRow[]): Generator<string> {
+export function* insertSql(table: Table, images: readonly RawRow[], isReplacing = false): Generator<string> {
   const columns = storedColumns(table);
-  const head = `INSERT INTO ${qualified(table.schema, table.name)} (${list(columns.map((column) => ident(column.name)))}) VALUES `;
+  const head = `${isReplacing ? 'REPLACE' : 'INSERT'} INTO ${qualified(table.schema, table.name)} (${list(columns.map((column) => ident(column.name)))}) VALUES `;
   let rows: string[] = [];
   let bytes = 0;
   for (const image of images) {

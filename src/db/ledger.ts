@@ -3,7 +3,7 @@ import type { Milliseconds } from '../domain/duration.ts';
 import { modeOf } from './capture-mode.ts';
 import type { WindowDigest } from './digest.ts';
 import type { ExecutorName } from './executor.ts';
-import { keyLiteral } from './converge.ts';
+import { keyLiteral } from './journal-rows.ts';
 import { list, literal, qualified, tenantLiteral } from './sql.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import type { FoundDrift } from './verdict.ts';

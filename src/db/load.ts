@@ -14,7 +14,7 @@ import { insertSql } from './images.ts';
 import { kindOf, type Kind } from './kinds.ts';
 import { ident, list, qualified } from './sql.ts';
 import { Lines, linesOf, type SomeLines } from './lines.ts';
-import { sizeOf } from './stream.ts';
+import { sizeOf, type Gather } from './stream.ts';
 
 export type LoadMethod = 'load-data' | 'insert';
 
@@ -55,26 +55,42 @@ export async function loadRows(
   table: Table,
   rows: Batches,
   method: LoadMethod,
+  isReplacing = false,
 ): Promise<number> {
   const aside: RawRow[] = [];
   const plain = setAside(table, rows, aside);
   const count = await (method === 'insert'
-    ? insertAll(target, table, plain)
-    : loadAll(target, table, linesOf(plain)));
-  await insertErrorValues(target, table, aside);
+    ? insertAll(target, { table, isReplacing }, plain)
+    : loadAll(target, { table, isReplacing }, linesOf(plain)));
+  await insertErrorValues(target, table, aside, isReplacing);
   return count + aside.length;
 }
 
 /** As `loadRows`, with the rows of a query on the source: values of `selectImage`. */
-export async function loadQuery(
+export function loadQuery(
   source: Session,
   sql: string,
   { target, table, method, watch }: { target: Session; table: Table; method: LoadMethod; watch: Watch },
 ): Promise<number> {
   if (method === 'insert') return loadRows(target, table, watchedRows(source.stream(sql), watch), method);
-  const lines = new Lines(table);
-  const count = await loadAll(target, table, watchedLines(source.gather(sql, lines), watch));
-  await insertErrorValues(target, table, lines.aside);
+  return loadLines(source, sql, { target, table, watch, lines: new Lines(table), isReplacing: false });
+}
+
+/** @param lines makes them of the query's rows @param isReplacing as in `insertSql` */
+export async function loadLines(
+  source: Session,
+  sql: string,
+  into: {
+    readonly target: Session;
+    readonly table: Table;
+    readonly watch: Watch;
+    readonly lines: Gather<SomeLines> & Pick<Lines, 'aside'>;
+    readonly isReplacing: boolean;
+  },
+): Promise<number> {
+  const { target, table, watch, lines, isReplacing } = into;
+  const count = await loadAll(target, { table, isReplacing }, watchedLines(source.gather(sql, lines), watch));
+  await insertErrorValues(target, table, lines.aside, isReplacing);
   return count + lines.aside.length;
 }
 
@@ -106,23 +122,32 @@ export async function writeImages(
   target: Session,
   table: Table,
   images: readonly RawRow[],
-  method: LoadMethod,
+  { method, isReplacing }: { readonly method: LoadMethod; readonly isReplacing: boolean },
 ): Promise<void> {
   if (images.length === 0) return;
   const bytes = images.reduce((sum, image) => sum + sizeOf(image), 0);
-  await loadRows(target, table, [images], bytes < LOADED_BYTES_MIN ? 'insert' : method);
+  await loadRows(target, table, [images], bytes < LOADED_BYTES_MIN ? 'insert' : method, isReplacing);
 }
 
-async function insertAll(target: Session, table: Table, rows: Batches): Promise<number> {
+interface Into {
+  readonly table: Table;
+  readonly isReplacing: boolean;
+}
+
+async function insertAll(target: Session, { table, isReplacing }: Into, rows: Batches): Promise<number> {
   let count = 0;
   for await (const batch of rows) {
-    for (const statement of insertSql(table, batch)) await target.write(statement);
+    for (const statement of insertSql(table, batch, isReplacing)) await target.write(statement);
     count += batch.length;
   }
   return count;
 }
 
-async function loadAll(target: Session, table: Table, batches: AsyncIterable<SomeLines>): Promise<number> {
+async function loadAll(
+  target: Session,
+  { table, isReplacing }: Into,
+  batches: AsyncIterable<SomeLines>,
+): Promise<number> {
   let count = 0;
   const counted = async function* (): AsyncGenerator<Buffer> {
     for await (const { rows, blocks } of batches) {
@@ -132,7 +157,7 @@ async function loadAll(target: Session, table: Table, batches: AsyncIterable<Som
   };
   let failure: unknown = null;
   const loaded = await target
-    .load(loadSql(table), (socket) => pumped(counted(), socket, (error) => (failure = error)))
+    .load(loadSql(table, isReplacing), (socket) => pumped(counted(), socket, (error) => (failure = error)))
     .catch((error: unknown) => {
       throw failure ?? error;
     });
@@ -185,8 +210,10 @@ const BYTES = new Set<Kind>(['binary', 'geometry']);
 /**
  * The file is said to be UTF-8, which costs the server least, unless a field of it is bytes: it would read those as
  * text, too. Then it is said to be binary, and every text is converted by itself.
+ *
+ * @param isReplacing as in `insertSql`
  */
-export function loadSql(table: Table): string {
+export function loadSql(table: Table, isReplacing = false): string {
   const stored = storedColumns(table);
   const isBytes = stored.some((column) => BYTES.has(kindOf(column)!));
   const columns = stored.map((column, index) => ({
@@ -198,6 +225,6 @@ export function loadSql(table: Table): string {
   const sets = columns.flatMap(({ name, field, convert }) =>
     convert === undefined ? [] : [`${name} = ${convert(field)}`],
   );
-  return `LOAD DATA LOCAL INFILE 'rows' INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET ${isBytes ? 'binary' : 'utf8mb4'}
+  return `LOAD DATA LOCAL INFILE 'rows' ${isReplacing ? 'REPLACE ' : ''}INTO TABLE ${qualified(table.schema, table.name)} CHARACTER SET ${isBytes ? 'binary' : 'utf8mb4'}
     FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' (${fields})${sets.length === 0 ? '' : ` SET ${list(sets)}`}`;
 }

@@ -10,7 +10,7 @@ import { lostCapture } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
 import { Mirror, purgeJournal } from './mirror.ts';
-import { deleteJournal } from './converge.ts';
+import { deleteJournal } from './journal-rows.ts';
 import { beatWorker, PRESENCE_EVERY } from './presence.ts';
 import { heldTables, watchShapes } from './shapes.ts';
 import { qualified, tenantLiteral } from './sql.ts';

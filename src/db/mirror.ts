@@ -7,8 +7,9 @@
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
-import { converge, deleteJournal, type Converged, type JournalRows } from './converge.ts';
+import { converge, type Converged } from './converge.ts';
 import type { Session } from './database.ts';
+import { deleteJournal, type JournalRows } from './journal-rows.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { startedTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -93,7 +94,7 @@ export class Mirror {
         ? {}
         : {
             takeTurn: (target) => takeTurn(target, control, tenant, turn),
-            atOneInstant: (_, target) => endTurn(target, control, tenant),
+            endTurn: (target) => endTurn(target, control, tenant),
           }),
     });
   }

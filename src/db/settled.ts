@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
-import { deleteRows, IMAGE_BYTES_MAX, ImagesTooLarge, readImages, type Image } from './converge.ts';
+import { deleteRows, IMAGE_BYTES_MAX, ImagesTooLarge, readImages, type Image } from './image-rows.ts';
 import type { Session } from './database.ts';
 import type { Reader } from './executor.ts';
 import { executorOf } from './executors.ts';
@@ -170,7 +170,7 @@ export const insertMissing = (pair: Pair, tracked: Tracked, repair: Repair): Pro
   repairHeld(pair, tracked, repair, async (target, images, { tableId }) => {
     const { table } = tracked.target(tableId);
     for (const { values } of images) {
-      await writeImages(target, table, [values], 'insert').catch((error: unknown) => {
+      await writeImages(target, table, [values], PLAIN).catch((error: unknown) => {
         if (!(error instanceof DatabaseError) || error.errno !== DUPLICATE) throw error;
       });
     }
@@ -180,12 +180,13 @@ export const insertMissing = (pair: Pair, tracked: Tracked, repair: Repair): Pro
 export const replaceRows = (pair: Pair, tracked: Tracked, repair: Repair): Promise<void> =>
   repairHeld(pair, tracked, repair, async (target, images, { tableId, keys }) => {
     const side = tracked.target(tableId);
-    await deleteRows(target, side, new Set(keys));
+    await deleteRows(target, side, keys);
     const rows = images.map(({ values }) => values);
-    await writeImages(target, side.table, rows, 'insert');
+    await writeImages(target, side.table, rows, PLAIN);
   });
 
 const DUPLICATE = 1062;
+const PLAIN = { method: 'insert', isReplacing: false } as const;
 const ROUNDS = 12;
 
 type Write = (target: Session, images: readonly Image[], repair: Repair) => Promise<void>;
@@ -232,7 +233,7 @@ async function attempt(
   try {
     return await holdStill(pair, hold, async (source, target) => {
       const bytes = keys.length === 1 ? Number.POSITIVE_INFINITY : IMAGE_BYTES_MAX;
-      const images = await readImages(source, tracked.source(tableId), new Set(keys), { bytes });
+      const images = await readImages(source, tracked.source(tableId), keys, { bytes });
       const executor = await executorOf(pair, tracked, tableId);
       const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
       const owners = [...images, ...onTarget.values()].map(({ tenant }) => tenant ?? UNRESOLVED);

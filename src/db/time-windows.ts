@@ -8,7 +8,7 @@
 import type { Tenancy } from '../domain/plan.ts';
 import { DatabaseError } from '../domain/errors.ts';
 import type { Table } from './catalog.ts';
-import { deleteById } from './converge.ts';
+import { deleteById } from './journal-rows.ts';
 import { literal, qualified } from './sql.ts';
 import type { Pair } from './tracked.ts';
 

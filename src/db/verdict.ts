@@ -11,7 +11,8 @@ import { judgeSuspect, type DriftClass, type Verdict } from '../domain/drift.ts'
 import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import { storedColumns } from './catalog.ts';
-import { converge, journalOfKeys } from './converge.ts';
+import { converge } from './converge.ts';
+import { journalOfKeys } from './journal-rows.ts';
 import type { Session } from './database.ts';
 import type { Executor, Reader, RowsQuery } from './executor.ts';
 import { executorOf } from './executors.ts';

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 
 import { admitTenants } from '../../src/db/control.ts';
-import { keyLiteral } from '../../src/db/converge.ts';
+import { keyLiteral } from '../../src/db/journal-rows.ts';
 import { admitStage, appendAudit, flipStage } from '../../src/db/stages.ts';
 import { loadTracked } from '../../src/db/tracked.ts';
 import { repairKeys } from '../../src/db/verdict.ts';

@@ -19,17 +19,17 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'the journal is deleted before the target has committed',
-    file: 'src/db/converge.ts', find: '    full = rows.length >= limit;', put: '    full = rows.length >= limit;\n    await deleteJournal(pair.source, pair.control, journalIds);',
+    file: 'src/db/converge.ts', find: '        reached.keys = keys;', put: '        reached.keys = keys;\n        await deleteJournal(pair.source, pair.control, batch.ids);',
     test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
   },
   {
     name: 'keys are not deleted before their images are inserted',
-    file: 'src/db/converge.ts', find: 'for (const [id, tableKeys] of view.keys) await deleteRows(target, tracked.target(id), tableKeys);', put: '',
+    file: 'src/db/apply-keys.ts', find: 'const kept = new Set(isReplacing ?', put: 'const kept = new Set(true ?',
     test: 'test/db/converge.test.ts', title: 'moves unique values between rows in a circle',
   },
   {
     name: 'the locks are not extended to the tenants that turn up',
-    file: 'src/db/converge.ts', find: "if (missing.length > 0) return { kind: 'extend', tenants: missing, keys: new Map() };", put: '',
+    file: 'src/db/apply-keys.ts', find: 'if (missing.length > 0) throw new LocksMissing(missing);', put: '',
     test: FINDINGS, title: '5: a row that moves between tenants is written under the locks of both',
   },
   {
@@ -49,7 +49,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'the rows of a tenant that is not moving are written',
-    file: 'src/db/converge.ts', find: 'image.tenant !== null && mirrored.has(image.tenant)', put: 'image.tenant !== null',
+    file: 'src/db/apply-keys.ts', find: 'tenant !== null && mirrored.has(tenant)', put: 'tenant !== null',
     test: 'test/db/tenancy.test.ts', title: 'keys go around rows of two tenants that move and one that does not',
   },
   {
@@ -109,7 +109,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'the INSERT is a REPLACE',
-    file: 'src/db/images.ts', find: 'const head = `INSERT INTO', put: 'const head = `REPLACE INTO',
+    file: 'src/db/images.ts', find: "isReplacing ? 'REPLACE' : 'INSERT'", put: "'REPLACE'",
     test: 'test/db/load.test.ts', title: 'both ways write the same bytes, and both say what is in the way',
   },
   {

@@ -29,6 +29,7 @@ const equal = async (fixture: ReturnType<ReturnType<typeof useFixture>>) =>
 
 describe('P2: every committed write reaches the target, whoever wrote it, whatever crashes', () => {
   const fixture = useFixture([TABLE]);
+  let next = 3;
 
   it.each(STEP_NAMES)('also when the mirror dies at its step %s', async (step) => {
     const { pair, tracked, mirror, sql } = fixture();
@@ -49,6 +50,9 @@ describe('P2: every committed write reaches the target, whoever wrote it, whatev
     await sql('source', 'UPDATE items SET n = n + 1 WHERE id = 1');
     await sql('source', 'DELETE FROM items WHERE id = 2');
     await sql('source', "INSERT INTO items VALUES (2, 'ant', 9)");
+    // Rows come and go.
+    await sql('source', 'DELETE FROM items WHERE id > 3');
+    await sql('source', `INSERT INTO items VALUES (${(next += 1)}, 'ant', 1)`);
     const dying = new Mirror({ ...pair, source, target }, fixture().tracked);
     await expect(dying.mirrorTenant('ant', 0)).rejects.toThrow('crashed');
     expect(crashed).toBeGreaterThan(0);

@@ -12,7 +12,7 @@ const STEPS = {
   'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
   'holders-read':   ['target', /^SELECT DISTINCT/],
   'delete':         ['target', /^DELETE .* FROM/],
-  'insert':         ['target', /^(INSERT INTO .* VALUES \(|LOAD DATA)/],
+  'insert':         ['target', /^((INSERT|REPLACE) INTO .* VALUES \(|LOAD DATA)/],
   'turn':           ['target', /mirror_turn`.*ON DUPLICATE/],
   'commit-source':  ['source', /^COMMIT$/],
   'commit-target':  ['target', /^COMMIT$/],

@@ -6,7 +6,7 @@ import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 import { captureSql, installCapture, passBarrier } from '../../../src/db/capture.ts';
 import { lostCapture } from '../../../src/db/capture-loss.ts';
-import { deleteJournal } from '../../../src/db/converge.ts';
+import { deleteJournal } from '../../../src/db/journal-rows.ts';
 import { shareTenant } from '../../../src/db/lock.ts';
 import { Database } from '../../../src/db/database.ts';
 import { Mirror, purgeJournal } from '../../../src/db/mirror.ts';

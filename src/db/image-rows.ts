@@ -1,0 +1,146 @@
+/** Rows by their keys: their images on the source, their owners on the target, and how they leave it. */
+import { UNRESOLVED } from '../domain/stage.ts';
+import type { Table } from './catalog.ts';
+import type { RawRow, Session } from './database.ts';
+import { selectImage } from './images.ts';
+import { keysJoin, keySql, keysTable } from './keys.ts';
+import { Lines, type SomeLines } from './lines.ts';
+import { qualified } from './sql.ts';
+import { sizeOf, type Gather, type RowPacket } from './stream.ts';
+import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
+
+export interface Image {
+  readonly tenant: string | null;
+  readonly values: RawRow;
+  /** Places, among the keys that were asked for, of those that this row answers to. */
+  readonly places: number[];
+}
+
+/** What the images of a batch may weigh: in memory, or in one transaction. */
+export const IMAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+export class ImagesTooLarge extends Error {
+  readonly fit: number;
+
+  constructor(fit: number) {
+    super('the images of a batch are too large');
+    this.fit = fit;
+  }
+}
+
+const imagesSql = (
+  source: Session,
+  tracked: TrackedTable,
+  keys: readonly string[],
+  select: string,
+): string => {
+  const { table } = tracked;
+  return `SELECT ${select}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, keys, source.takesRows)} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`;
+};
+
+export async function readImages(
+  source: Session,
+  tracked: TrackedTable,
+  keys: readonly string[],
+  budget: { bytes: number },
+): Promise<Image[]> {
+  // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
+  const byKey = new Map<string, Image>();
+  const sql = imagesSql(source, tracked, keys, `k.n, ${keySql(tracked.table, 't')}`);
+  for await (const batch of source.stream(sql))
+    for (const row of batch) {
+      budget.bytes -= sizeOf(row);
+      if (budget.bytes < 0) throw new ImagesTooLarge(byKey.size);
+      const [place, key, tenant, ...values] = row;
+      const text = key!.toString('latin1');
+      const known = byKey.get(text);
+      if (known === undefined)
+        byKey.set(text, { tenant: textOf(tenant!), values, places: [numberOf(place!)] });
+      else known.places.push(numberOf(place!));
+    }
+  return [...byKey.values()];
+}
+
+/** @returns the query whose rows `OwnedLines` takes */
+export const linesSql = (source: Session, tracked: TrackedTable, keys: readonly string[]): string =>
+  imagesSql(source, tracked, keys, 'k.n');
+
+/** Lines of the images that have the right owner, as they arrive. A row of anybody else counts as absent. */
+export class OwnedLines implements Gather<SomeLines> {
+  readonly #lines: Lines;
+  readonly #takes: (tenant: string | null) => boolean;
+  readonly #found: Uint8Array;
+  /** Most rows have the owner of the row before. */
+  #last: { bytes: Buffer | null; takes: boolean } | null = null;
+
+  constructor(table: Table, keys: number, takes: (tenant: string | null) => boolean) {
+    this.#lines = new Lines(table);
+    this.#takes = takes;
+    this.#found = new Uint8Array(keys);
+  }
+
+  get aside(): RawRow[] {
+    return this.#lines.aside;
+  }
+
+  row(packet: RowPacket, full: (lines: SomeLines) => void): void {
+    const place = numberOf(packet.readLengthCodedBuffer()!);
+    if (!this.#isTaken(packet.readLengthCodedBuffer())) return;
+    this.#found[place] = 1;
+    this.#lines.row(packet, full);
+  }
+
+  rest(): SomeLines | null {
+    return this.#lines.rest();
+  }
+
+  absent(keys: readonly string[]): string[] {
+    return keys.filter((_, place) => this.#found[place] === 0);
+  }
+
+  #isTaken(owner: Buffer | null): boolean {
+    const last = this.#last;
+    if (last !== null && (owner === null ? last.bytes === null : last.bytes?.equals(owner) === true))
+      return last.takes;
+    // A copy: the packet is the socket's.
+    const bytes = owner === null ? null : Buffer.from(owner);
+    const takes = this.#takes(textOf(bytes));
+    this.#last = { bytes, takes };
+    return takes;
+  }
+}
+
+const textOf = (bytes: Buffer | null): string | null => bytes?.toString('utf8') ?? null;
+const numberOf = (bytes: Buffer): number => Number(bytes.toString('latin1'));
+
+/** Tenants that own the target's rows of the keys; a row without a parent may be anybody's. */
+export async function targetTenants(
+  target: Session,
+  side: TrackedTable,
+  keys: readonly string[],
+): Promise<Set<string>> {
+  const { table } = side;
+  const rows = await target.rows(
+    `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys, target.takesRows)} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
+  );
+  return new Set(rows.map((row) => row['tenant'] ?? UNRESOLVED));
+}
+
+/** A key of a deprecated character set warns, and a server keeps 1,024 warnings for us to look at. */
+const DELETED_AT_ONCE = 500;
+
+/** By its full name, never by an alias: a session has no default schema, and an alias would need one (errno 1046). */
+export async function deleteRows(
+  target: Session,
+  tracked: TrackedTable,
+  keys: readonly string[],
+): Promise<void> {
+  const { table } = tracked;
+  const name = qualified(table.schema, table.name);
+  for (let at = 0; at < keys.length; at += DELETED_AT_ONCE)
+    await target.write(
+      `DELETE ${name} FROM ${keysTable(table.primary, keys.slice(at, at + DELETED_AT_ONCE), target.takesRows)} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`,
+    );
+}
