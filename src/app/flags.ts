@@ -12,11 +12,14 @@ import { readJournalAges } from './journal-ages.ts';
 import { ControlUnavailableError } from './errors.ts';
 import type { Settings } from './options.ts';
 import { Coalesced } from './coalesced.ts';
+import { keep, readKept } from './snapshot-file.ts';
 import type { StageHint } from './publish.ts';
 import type { Stats } from './stats.ts';
 import type { Database } from '../db/database.ts';
+import { installedCapture } from '../db/capture-install.ts';
 import { endLease, readStages, renewLease, type StageRow } from '../db/stages.ts';
-import type { Milliseconds } from '../domain/duration.ts';
+import type { Capture } from '../domain/capture.ts';
+import { MINUTE, type Milliseconds } from '../domain/duration.ts';
 import { SHARED, STAGES, UNRESOLVED, type Stage } from '../domain/stage.ts';
 
 export interface Flag {
@@ -36,7 +39,7 @@ interface Hinted {
 
 export interface FlagOptions extends Pick<
   Settings,
-  'control' | 'node' | 'service' | 'leaseMs' | 'pollMs' | 'dirtyAfterMs'
+  'control' | 'node' | 'service' | 'leaseMs' | 'pollMs' | 'dirtyAfterMs' | 'snapshotFile'
 > {
   readonly database: Database;
   readonly stats: Stats['flags'];
@@ -54,6 +57,10 @@ export class Flags {
   #behind: ReadonlySet<string> = new Set();
   #acknowledged = 0;
   #reachedAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  /** When the stages were last known to be true, epoch milliseconds of this machine. */
+  #knownAt = 0;
+  #keptAt: Milliseconds = Number.NEGATIVE_INFINITY;
+  #capture: Capture = 'triggers';
 
   constructor(options: FlagOptions) {
     this.#options = options;
@@ -63,7 +70,9 @@ export class Flags {
   async start(): Promise<void> {
     try {
       await this.#poll.request();
+      this.#capture = (await installedCapture(this.#options.database, this.#options.control)) ?? 'triggers';
     } catch (cause) {
+      if (await this.#startFromFile()) return void this.#keepPolling();
       const { control } = this.#options;
       throw new ControlUnavailableError(
         `the control schema ${control} on the source can't be read; run switchback install, or check the source's address and grants`,
@@ -71,6 +80,15 @@ export class Flags {
       );
     }
     void this.#keepPolling();
+  }
+
+  get capture(): Capture {
+    return this.#capture;
+  }
+
+  /** Since the stages were last read from the table. */
+  get ageMs(): Milliseconds {
+    return Math.max(0, Date.now() - this.#knownAt);
   }
 
   get(tenant: string): Flag {
@@ -124,7 +142,9 @@ export class Flags {
     try {
       const rows = await readStages(database, control, this.#acknowledged);
       this.#reachedAt = beganAt;
+      this.#knownAt = Date.now();
       this.#take(rows, beganAt);
+      if (rows.length > 0 || beganAt - this.#keptAt > MINUTE) void this.#keep();
       if (rows.length > 0) changed();
       await renewLease(database, control, { node, service, version: this.#acknowledged, leaseMs });
       await this.#measureJournal();
@@ -132,6 +152,28 @@ export class Flags {
       stats.pollFailures += 1;
       throw error;
     }
+  }
+
+  async #startFromFile(): Promise<boolean> {
+    const { snapshotFile, control } = this.#options;
+    const kept = snapshotFile === null ? null : await readKept(snapshotFile, control);
+    if (kept === null) return false;
+    this.#knownAt = kept.savedAt;
+    this.#capture = kept.capture;
+    this.#truth = new Map(kept.stages.map((row) => [row.tenant, row]));
+    this.#publish();
+    return true;
+  }
+
+  /** A file that can't be written costs only the next start without the control schema. */
+  async #keep(): Promise<void> {
+    const { snapshotFile, control } = this.#options;
+    if (snapshotFile === null) return;
+    this.#keptAt = performance.now();
+    const stages = [...this.#truth.values()];
+    await keep(snapshotFile, { control, savedAt: this.#knownAt, capture: this.#capture, stages }).catch(
+      () => {},
+    );
   }
 
   #take(rows: readonly StageRow[], beganAt: Milliseconds): void {

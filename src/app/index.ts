@@ -17,4 +17,5 @@ export type { NamedRead, RouterOptions } from './options.ts';
 export { publishStage, stageChannel, type StageHint } from './publish.ts';
 export { createRouter, type Router } from './router.ts';
 export type { FallbackReason, Stats } from './stats.ts';
+export type { Token } from './token.ts';
 export type { ReadOptions, TenantRouter, WriteOptions, Written } from './tenant.ts';

@@ -42,16 +42,21 @@ export interface RouterOptions {
   /** Capture `application`: a shadow read differs only when both answers stood still for so long. */
   readonly settleMs?: Milliseconds;
   readonly pollMs?: Milliseconds;
+  /** Where the stages are kept for a start without the control schema; none: such a start fails. */
+  readonly snapshotFile?: string;
   /** How long a write waits while the write authority moves, before it is told to come back. */
   readonly holdMs?: Milliseconds;
   /** Of each pool that serves requests: source reads, source writes, target reads. */
   readonly connections?: number;
 }
 
-export interface Settings extends Required<Omit<RouterOptions, 'source' | 'target' | 'redis'>> {
+export interface Settings extends Required<
+  Omit<RouterOptions, 'source' | 'target' | 'redis' | 'snapshotFile'>
+> {
   readonly sourceUrl: string;
   readonly targetUrl: string;
   readonly redisUrl: string | null;
+  readonly snapshotFile: string | null;
 }
 
 const DEFAULTS = {
@@ -73,6 +78,7 @@ export function settle({ source, target, redis = '', ...options }: RouterOptions
   return {
     ...DEFAULTS,
     node,
+    snapshotFile: null,
     ...options,
     sourceUrl: source,
     targetUrl: target,

@@ -3,6 +3,7 @@ import type { ApplicationPool } from './pool.ts';
 import { SideFault } from './pool.ts';
 import type { Bounds } from './bounded.ts';
 import { canonical } from './canonical.ts';
+import type { CaughtUp } from './caught-up.ts';
 import { DeadlineError } from './errors.ts';
 import type { Flag, Flags } from './flags.ts';
 import { reasonOf, type Guard } from './guard.ts';
@@ -13,6 +14,7 @@ import { assertSameSchema, scoped, type Scopes } from './scope.ts';
 import type { ShadowReader } from './shadow.ts';
 import type { FallbackReason, Stats } from './stats.ts';
 import type { ReadOptions } from './tenant.ts';
+import { isCovered } from './token.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import { STAGES, type Side, type Stage } from '../domain/stage.ts';
 
@@ -23,6 +25,7 @@ export interface ReadParts {
   readonly pools: { readonly sourceReads: ApplicationPool; readonly targetReads: ApplicationPool };
   readonly guard: Guard;
   readonly mirror: () => Mirroring;
+  readonly caughtUp: CaughtUp;
   readonly shadow: ShadowReader;
   readonly stats: Stats;
   readonly assertOpen: () => void;
@@ -66,6 +69,8 @@ export class Reads {
     };
     const flag = flags.get(tenant);
     const route = this.#route(tenant, name, flag);
+    if (route.side === 'target' && !(await this.#mayReadTarget(tenant, options.after)))
+      return this.#readInstead(asked, 'lagging');
     if ('insteadOfTarget' in route) return this.#readInstead(asked, route.insteadOfTarget);
     const { value, side } =
       route.side === 'target'
@@ -78,19 +83,34 @@ export class Reads {
   #route(tenant: string, name: string, flag: Flag): Route {
     const { reads } = STAGES[flag.stage];
     if (reads === 'source') return { side: 'source' };
-    if (this.#parts.settings.reads[name]?.neverTarget === true) return { side: 'source' };
     if (this.#locking.has(name)) return { side: 'source', insteadOfTarget: 'locking' };
+    if (this.#staysOnSource(name)) return { side: 'source' };
     if (this.#parts.flags.cutOff) return { side: 'source', insteadOfTarget: 'lease' };
     if (flag.dirty) return { side: 'source', insteadOfTarget: 'dirty' };
     if (this.#parts.mirror().isLagging(tenant)) return { side: 'source', insteadOfTarget: 'lagging' };
     return { side: 'target' };
   }
 
+  /** Neither older than what this process read on the source, nor than what the token stands for. */
+  #mayReadTarget(tenant: string, token: string | undefined): Promise<boolean> | boolean {
+    const { caughtUp, flags } = this.#parts;
+    const hasToken = token !== undefined && !isCovered(token, tenant);
+    // Without a journal nobody can tell when the application's own target write has come.
+    if (flags.capture === 'application') return !hasToken;
+    return !hasToken && !caughtUp.isBehind(tenant) ? true : caughtUp.reach(tenant);
+  }
+
   async #readSource<T>(asked: Asked<T>): Promise<T> {
-    const { pools, stats } = this.#parts;
+    const { pools, stats, caughtUp } = this.#parts;
     const value = await pools.sourceReads.read(asked.tenant, asked.fn, bounds(asked));
     stats.reads.source += 1;
+    // What never comes from the target says nothing about what the target must hold.
+    if (!this.#staysOnSource(asked.name)) caughtUp.sourceAnswered(asked.tenant);
     return value;
+  }
+
+  #staysOnSource(name: string): boolean {
+    return this.#locking.has(name) || this.#parts.settings.reads[name]?.neverTarget === true;
   }
 
   async #readTarget<T>(asked: Asked<T>): Promise<{ value: T; side: Side }> {

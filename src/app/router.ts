@@ -9,6 +9,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { CaughtUp } from './caught-up.ts';
 import { RouterClosedError } from './errors.ts';
 import { Flags, type Flag } from './flags.ts';
 import { Guard } from './guard.ts';
@@ -24,7 +25,6 @@ import { ShadowReader } from './shadow.ts';
 import { newStats, type Stats } from './stats.ts';
 import { tenantRouter, type TenantRouter } from './tenant.ts';
 import { Writes } from './writes.ts';
-import { installedCapture } from '../db/capture-install.ts';
 import { Database } from '../db/database.ts';
 import { SECOND } from '../domain/duration.ts';
 import type { Stage } from '../domain/stage.ts';
@@ -92,6 +92,7 @@ export class Router {
       scopes: new AsyncLocalStorage<Scope>(),
       flags: this.#flags,
       mirror: () => this.#mirror,
+      caughtUp: new CaughtUp(this.#link, this.#flags),
       stats: this.#stats,
       assertOpen: () => this.#assertOpen(),
     };
@@ -101,8 +102,7 @@ export class Router {
 
   async start(): Promise<void> {
     await this.#flags.start();
-    const { control: schema } = this.#settings;
-    if ((await installedCapture(this.#control, schema)) === 'application') {
+    if (this.#flags.capture === 'application') {
       this.#mirror.close();
       this.#mirror = NOT_OURS;
     }
@@ -129,6 +129,7 @@ export class Router {
   }
 
   stats(): Stats {
+    this.#stats.flags.ageMs = this.#flags.ageMs;
     return structuredClone(this.#stats);
   }
 

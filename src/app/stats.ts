@@ -24,7 +24,13 @@ export interface Stats {
     /** Begun but not decided: a side failed, or the journal never held still. */
     undecided: number;
   };
-  readonly flags: { polls: number; pollFailures: number; hints: number };
+  readonly flags: {
+    polls: number;
+    pollFailures: number;
+    hints: number;
+    /** Since the stages were last read from their table, or, after a start from a file, were kept there. */
+    ageMs: number;
+  };
 }
 
 export const newStats = (): Stats => ({
@@ -35,5 +41,5 @@ export const newStats = (): Stats => ({
   'aurora.write.fail': 0,
   mirror: { awaited: 0, overBudget: 0 },
   shadow: { samples: 0, differing: 0, reordered: 0, dropped: 0, undecided: 0 },
-  flags: { polls: 0, pollFailures: 0, hints: 0 },
+  flags: { polls: 0, pollFailures: 0, hints: 0, ageMs: 0 },
 });

@@ -4,11 +4,14 @@ import type { Stage } from '../domain/stage.ts';
 import type { Bounds } from './bounded.ts';
 import type { ReadFunction, WriteFunction } from './handle.ts';
 import type { Reads } from './reads.ts';
+import { tokenFor, type Token } from './token.ts';
 import type { Writes } from './writes.ts';
 
 export interface ReadOptions extends Bounds {
   /** Of the whole read, fallback included; then `DeadlineError`. None: only the target's own bound. */
   readonly deadlineMs?: Milliseconds | undefined;
+  /** Token of a write, of any process: the read sees that write, and waits within `mirrorBudgetMs` or uses the source. */
+  readonly after?: Token | string | undefined;
 }
 
 export interface WriteOptions extends Bounds {
@@ -19,6 +22,8 @@ export interface WriteOptions extends Bounds {
 export interface Written<T> {
   /** What the function returned. */
   readonly value: T;
+  /** For `read(…, { after: token })`, in whichever process. Text that may go to a browser and back. */
+  readonly token: Token;
 }
 
 export interface TenantRouter {
@@ -42,6 +47,8 @@ export interface TenantRouter {
    * @throws DeadlineError, or the signal's reason: rolled back
    */
   write<T>(fn: WriteFunction<T>, options?: WriteOptions): Promise<Written<T>>;
+  /** Of everything committed so far: a read with it, in any process, is no older than any read before. */
+  token(): Token;
   /** What this node obeys for the tenant now. */
   readonly stage: Stage;
 }
@@ -54,6 +61,7 @@ export const tenantRouter = (
 ): TenantRouter => ({
   read: (name, fn, options = {}) => reads.read(id, name, fn, options),
   write: (fn, options = {}) => writes.write(id, fn, options),
+  token: () => tokenFor(id, false),
   get stage() {
     return stageOf(id);
   },

@@ -1,4 +1,5 @@
 /** Writes: one transaction on the authority, then the mirror. */
+import type { CaughtUp } from './caught-up.ts';
 import { WriteHeldError, WriteInReadError } from './errors.ts';
 import type { Flags } from './flags.ts';
 import type { WriteFunction } from './handle.ts';
@@ -8,9 +9,10 @@ import type { ApplicationPool } from './pool.ts';
 import { assertSameSchema, scoped, type Scopes } from './scope.ts';
 import type { Stats } from './stats.ts';
 import type { WriteOptions, Written } from './tenant.ts';
+import { tokenFor } from './token.ts';
 import { runTransaction } from './transaction.ts';
 import type { Milliseconds } from '../domain/duration.ts';
-import { STAGES } from '../domain/stage.ts';
+import { SHARED, STAGES } from '../domain/stage.ts';
 
 /** Writes that wait at once while their authority moves; one more is told to come back. */
 const PARKED_MAX = 1_000;
@@ -21,6 +23,7 @@ export interface WriteParts {
   readonly flags: Flags;
   readonly pool: ApplicationPool;
   readonly mirror: () => Mirroring;
+  readonly caughtUp: CaughtUp;
   readonly stats: Stats;
   readonly assertOpen: () => void;
 }
@@ -41,7 +44,7 @@ export class Writes {
         throw new WriteInReadError('a read may run twice; write after it, or read inside the write');
       assertSameSchema(outer, tenant, settings.schema.source);
       outer.tenants.add(tenant);
-      return { value: await fn(outer.conn) };
+      return { value: await fn(outer.conn), token: tokenFor(tenant, false) };
     }
     assertOpen();
     options.signal?.throwIfAborted();
@@ -55,12 +58,22 @@ export class Writes {
     );
     if (error !== null) {
       // The commit may have happened though its answer was lost; the mirror finds out.
+      // It may have read what the target does not hold yet.
+      for (const each of tenants) this.#parts.caughtUp.sourceAnswered(each);
       if (mayBeCommitted) for (const each of tenants) void mirror().afterCommit(each);
       throw error;
     }
     stats.writes += 1;
     await Promise.all([...tenants].map((each) => mirror().afterCommit(each)));
-    return { value: value as T };
+    return { value: value as T, token: tokenFor(tenant, tenants.size === 1 && this.#isMirrored(tenant)) };
+  }
+
+  #isMirrored(tenant: string): boolean {
+    const { flags, mirror } = this.#parts;
+    // A write may have touched a table that all share; its rows are not in the tenant's journal.
+    const hasShared = STAGES[flags.get(SHARED).stage].mirrored;
+    const isAwaited = STAGES[flags.get(tenant).stage].awaitsMirror;
+    return flags.capture === 'triggers' && !hasShared && isAwaited && !mirror().isLagging(tenant);
   }
 
   /** Parked writes look again. */

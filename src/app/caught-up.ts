@@ -1,0 +1,124 @@
+/**
+ * When a tenant's reads may go to the target without going back in time: once everything that this process has
+ * read on the source, or that a token stands for, is there.
+ *
+ * A drain that begins now covers whatever was committed before now. So neither a token nor a source read has
+ * to remember a place in the journal, whose ids commit out of order; the reader makes the bound.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Coalesced } from './coalesced.ts';
+import type { Flags } from './flags.ts';
+import type { ReplicaLink } from './replica.ts';
+import { list, qualified, tenantLiteral } from '../db/sql.ts';
+import type { Pair } from '../db/tracked.ts';
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { SHARED, STAGES, UNRESOLVED } from '../domain/stage.ts';
+
+/** How long a read waits for its tenant to cross over; a drain that takes longer is no quick one. */
+const CROSSING: Milliseconds = 200;
+/** After a drain that failed or took longer, nobody waits until one in the background was quick again. */
+const PROBE_EVERY = SECOND;
+
+interface Line {
+  /** Answers of the source, and how many of them the target covers. */
+  seen: number;
+  covered: number;
+  isQuick: boolean;
+  probeAt: Milliseconds;
+  readonly drain: Coalesced;
+}
+
+export class CaughtUp {
+  readonly #link: ReplicaLink;
+  readonly #flags: Flags;
+  readonly #lines = new Map<string, Line>();
+
+  constructor(link: ReplicaLink, flags: Flags) {
+    this.#link = link;
+    this.#flags = flags;
+  }
+
+  /** The source has just answered: what follows must not be older. */
+  sourceAnswered(tenant: string): void {
+    this.#line(tenant).seen += 1;
+  }
+
+  isBehind(tenant: string): boolean {
+    const line = this.#lines.get(tenant);
+    return line !== undefined && line.covered < line.seen;
+  }
+
+  /** Waits, for a bound; false: read the source. The drain goes on for those who come later. */
+  async reach(tenant: string): Promise<boolean> {
+    const line = this.#line(tenant);
+    const endsAt = performance.now() + CROSSING;
+    do {
+      if (!line.isQuick) {
+        this.#probe(line);
+        return false;
+      }
+      line.isQuick = await this.#drained(line, endsAt);
+    } while (line.isQuick && this.isBehind(tenant));
+    return line.isQuick;
+  }
+
+  #probe(line: Line): void {
+    const began = performance.now();
+    if (began < line.probeAt) return;
+    line.probeAt = began + PROBE_EVERY;
+    line.drain.request().then(
+      () => {
+        if (performance.now() - began <= CROSSING) line.isQuick = true;
+      },
+      () => {}, // the next probe tries again
+    );
+  }
+
+  async #drained(line: Line, endsAt: Milliseconds): Promise<boolean> {
+    const waiting = new AbortController();
+    const drained = line.drain.request().then(
+      () => true,
+      () => false,
+    );
+    const left = Math.max(0, endsAt - performance.now());
+    const isDrained = await Promise.race([
+      drained,
+      sleep(left, false, { signal: waiting.signal }).catch(() => false),
+    ]);
+    waiting.abort();
+    return isDrained;
+  }
+
+  async #drain(tenant: string, line: Line): Promise<void> {
+    const upTo = line.seen;
+    await this.#link.use(async ({ pair, mirror }) => {
+      await mirror.drain(tenant);
+      for (const other of await this.#othersWaiting(pair)) await mirror.drain(other);
+    });
+    line.covered = Math.max(line.covered, upTo);
+  }
+
+  /** Rows that all share, or that can't be told apart yet, may be the tenant's. */
+  async #othersWaiting({ source, control }: Pair): Promise<string[]> {
+    const others = STAGES[this.#flags.get(SHARED).stage].mirrored ? [SHARED, UNRESOLVED] : [UNRESOLVED];
+    const rows = await source.rows(
+      `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE tenant IN (${list(others.map(tenantLiteral))})`,
+    );
+    return rows.map((row) => row['tenant']!);
+  }
+
+  #line(tenant: string): Line {
+    const known = this.#lines.get(tenant);
+    if (known !== undefined) return known;
+    const line: Line = {
+      seen: 0,
+      covered: 0,
+      isQuick: true,
+      probeAt: 0,
+      drain: new Coalesced(() => this.#drain(tenant, line)),
+    };
+    this.#lines.set(tenant, line);
+    return line;
+  }
+}
