@@ -28,6 +28,8 @@ interface Attempt {
   connection: PoolConnection | null;
 }
 
+const newAttempt = (): Attempt => ({ isLate: false, connection: null });
+
 export class ApplicationPool {
   readonly #side: Side;
   readonly #pool: Pool;
@@ -61,9 +63,15 @@ export class ApplicationPool {
   }
 
   /** @throws SchemaMismatchError for a tenant whose id can't name a schema, where each has its own */
-  async acquire(tenant: string): Promise<PoolConnection> {
+  async acquire(tenant: string, attempt: Attempt = newAttempt()): Promise<PoolConnection> {
     const schema = isPerTenant(this.#schema) ? schemaOf(this.#schema, tenant) : null;
     const connection = await this.#pool.getConnection();
+    if (attempt.isLate) {
+      connection.release();
+      throw new DeadlineError(`${this.#side}: no connection in time`);
+    }
+    // From now on: a server may fall silent during the set-up too, and the connection would be lost to the pool.
+    attempt.connection = connection;
     try {
       if (!this.#prepared.has(connection.connection)) {
         for (const statement of this.#setup) await connection.query(statement);
@@ -86,7 +94,7 @@ export class ApplicationPool {
    * @throws DeadlineError, or the signal's reason, when nobody waits any longer; the connection is destroyed
    */
   read<T>(tenant: string, fn: ReadFunction<T>, bounds: Bounds = {}): Promise<T> {
-    const attempt: Attempt = { isLate: false, connection: null };
+    const attempt = newAttempt();
     const giveUp = (why: unknown): unknown => {
       attempt.isLate = true;
       attempt.connection?.destroy();
@@ -96,14 +104,9 @@ export class ApplicationPool {
   }
 
   async #attempt<T>(tenant: string, fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
-    const connection = await this.acquire(tenant).catch((error: unknown) => {
+    const connection = await this.acquire(tenant, attempt).catch((error: unknown) => {
       throw this.#fault(error);
     });
-    if (attempt.isLate) {
-      connection.release();
-      throw new DeadlineError(`${this.#side}: no connection in time`);
-    }
-    attempt.connection = connection;
     const handle = new LentConnection((statement) => connection.query(statement), this.#side === 'source');
     try {
       const value = await fn(handle.facade);
