@@ -11,6 +11,8 @@ interface Count {
 }
 
 const READ_NAME_MAX = 128;
+/** Kept while the control schema is out of reach: tenants times read names. Further ones are left out. */
+const COUNTS_MAX = 10_000;
 
 export class ShadowLedger {
   readonly #database: Database;
@@ -26,13 +28,17 @@ export class ShadowLedger {
     this.#timer = setInterval(() => void this.flush().catch(() => {}), SECOND).unref(); // kept for the next one
   }
 
-  add(tenant: string, name: string, isDiffering: boolean): void {
+  /** @returns false when there is no room for one more kind of read */
+  add(tenant: string, name: string, isDiffering: boolean): boolean {
     const readName = name.slice(0, READ_NAME_MAX);
     const key = `${tenant}\0${readName}`;
-    const count = this.#counts.get(key) ?? { tenant, readName, samples: 0, differing: 0 };
+    const known = this.#counts.get(key);
+    if (known === undefined && this.#counts.size >= COUNTS_MAX) return false;
+    const count = known ?? { tenant, readName, samples: 0, differing: 0 };
     count.samples += 1;
     if (isDiffering) count.differing += 1;
     this.#counts.set(key, count);
+    return true;
   }
 
   /** A failed statement keeps its counts for the next one; a lost answer may count them twice. */

@@ -169,7 +169,7 @@ export class ShadowReader {
     stats.samples += 1;
     if (comparison === 'reordered') stats.reordered += 1;
     if (comparison === 'differing') stats.differing += 1;
-    ledger.add(tenant, name, comparison === 'differing');
+    if (!ledger.add(tenant, name, comparison === 'differing')) stats.dropped += 1;
   }
 }
 
