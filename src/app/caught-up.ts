@@ -9,15 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Coalesced } from './coalesced.ts';
 import type { Flags } from './flags.ts';
+import type { Settings } from './options.ts';
 import type { ReplicaLink } from './replica.ts';
 import { list, qualified, tenantLiteral } from '../db/sql.ts';
 import type { Pair } from '../db/tracked.ts';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { SHARED, STAGES, UNRESOLVED } from '../domain/stage.ts';
 
-/** How long a read waits for its tenant to cross over; a drain that takes longer is no quick one. */
-const CROSSING: Milliseconds = 200;
-/** After a drain that failed or took longer, nobody waits until one in the background was quick again. */
+/** After a drain that failed or took longer than a read waits, nobody waits until one in the background was quick again. */
 const PROBE_EVERY = SECOND;
 
 interface Line {
@@ -32,11 +31,13 @@ interface Line {
 export class CaughtUp {
   readonly #link: ReplicaLink;
   readonly #flags: Flags;
+  readonly #patience: Milliseconds;
   readonly #lines = new Map<string, Line>();
 
-  constructor(link: ReplicaLink, flags: Flags) {
+  constructor(link: ReplicaLink, flags: Flags, { catchUpMs }: Settings) {
     this.#link = link;
     this.#flags = flags;
+    this.#patience = catchUpMs;
   }
 
   /** The source has just answered: what follows must not be older. */
@@ -52,7 +53,7 @@ export class CaughtUp {
   /** Waits, for a bound; false: read the source. The drain goes on for those who come later. */
   async reach(tenant: string): Promise<boolean> {
     const line = this.#line(tenant);
-    const endsAt = performance.now() + CROSSING;
+    const endsAt = performance.now() + this.#patience;
     do {
       if (!line.isQuick) {
         this.#probe(line);
@@ -69,7 +70,7 @@ export class CaughtUp {
     line.probeAt = began + PROBE_EVERY;
     line.drain.request().then(
       () => {
-        if (performance.now() - began <= CROSSING) line.isQuick = true;
+        if (performance.now() - began <= this.#patience) line.isQuick = true;
       },
       () => {}, // the next probe tries again
     );
@@ -93,17 +94,17 @@ export class CaughtUp {
   async #drain(tenant: string, line: Line): Promise<void> {
     const upTo = line.seen;
     await this.#link.use(async ({ pair, mirror }) => {
-      await mirror.drain(tenant);
-      for (const other of await this.#othersWaiting(pair)) await mirror.drain(other);
+      // A row leaves the journal after the target has it: where none is, no lock has to be taken.
+      for (const waiting of await this.#journaled(pair, tenant)) await mirror.drain(waiting);
     });
     line.covered = Math.max(line.covered, upTo);
   }
 
   /** Rows that all share, or that can't be told apart yet, may be the tenant's. */
-  async #othersWaiting({ source, control }: Pair): Promise<string[]> {
+  async #journaled({ source, control }: Pair, tenant: string): Promise<string[]> {
     const others = STAGES[this.#flags.get(SHARED).stage].mirrored ? [SHARED, UNRESOLVED] : [UNRESOLVED];
     const rows = await source.rows(
-      `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE tenant IN (${list(others.map(tenantLiteral))})`,
+      `SELECT DISTINCT tenant FROM ${qualified(control, 'journal')} WHERE tenant IN (${list([tenant, ...others].map(tenantLiteral))})`,
     );
     return rows.map((row) => row['tenant']!);
   }

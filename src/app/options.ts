@@ -35,6 +35,8 @@ export interface RouterOptions {
   readonly dirtyAfterMs?: Milliseconds;
   /** How long a write waits for its mirror once reads are on the target. */
   readonly mirrorBudgetMs?: Milliseconds;
+  /** How long a read waits for a target that lacks what its process or its token has seen; then: the source. */
+  readonly catchUpMs?: Milliseconds;
   /** A target read that takes longer is given up and read from the source. */
   readonly targetReadMs?: Milliseconds;
   /** After so long without the control schema the source is read first. */
@@ -65,6 +67,7 @@ const DEFAULTS = {
   reads: {},
   dirtyAfterMs: 1_000,
   mirrorBudgetMs: 50,
+  catchUpMs: 200,
   targetReadMs: 1_000,
   leaseMs: 5_000,
   settleMs: 5_000,

@@ -92,7 +92,7 @@ export class Router {
       scopes: new AsyncLocalStorage<Scope>(),
       flags: this.#flags,
       mirror: () => this.#mirror,
-      caughtUp: new CaughtUp(this.#link, this.#flags),
+      caughtUp: new CaughtUp(this.#link, this.#flags, settings),
       stats: this.#stats,
       assertOpen: () => this.#assertOpen(),
     };

@@ -10,7 +10,7 @@ import type { Writes } from './writes.ts';
 export interface ReadOptions extends Bounds {
   /** Of the whole read, fallback included; then `DeadlineError`. None: only the target's own bound. */
   readonly deadlineMs?: Milliseconds | undefined;
-  /** Token of a write, of any process: the read sees that write, and waits within `mirrorBudgetMs` or uses the source. */
+  /** Token of a write, of any process: the read sees that write, and waits within `catchUpMs` or uses the source. */
   readonly after?: Token | string | undefined;
 }
 
