@@ -33,6 +33,10 @@ export class Guard {
     this.#bulkhead = bulkhead(slots, queue);
   }
 
+  get isFailing(): boolean {
+    return this.#breaker.state !== CircuitState.Closed;
+  }
+
   /** @throws BrokenCircuitError, BulkheadRejectedError at once, without calling `use` */
   execute<T>(use: () => Promise<T>): Promise<T> {
     // While the one probe is out, cockatiel would let everybody else wait for it.

@@ -13,6 +13,7 @@ export {
 } from './errors.ts';
 export type { Flag } from './flags.ts';
 export type { ReadFunction, WriteFunction } from './handle.ts';
+export type { Health } from './health.ts';
 export type { NamedRead, RouterOptions } from './options.ts';
 export { publishStage, stageChannel, type StageHint } from './publish.ts';
 export { createRouter, type Router } from './router.ts';

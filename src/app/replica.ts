@@ -37,6 +37,10 @@ export class ReplicaLink {
     };
   }
 
+  get isFailing(): boolean {
+    return this.#guard.isFailing;
+  }
+
   /** @throws at once while the target keeps failing, or too much waits already */
   use<T>(use: (replica: Replica) => Promise<T>): Promise<T> {
     return this.#guard.execute(async () => use(await this.#load()));

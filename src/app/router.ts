@@ -13,6 +13,7 @@ import { CaughtUp } from './caught-up.ts';
 import { RouterClosedError } from './errors.ts';
 import { Flags, type Flag } from './flags.ts';
 import { Guard } from './guard.ts';
+import type { Health } from './health.ts';
 import { subscribe, type Subscription } from './hints.ts';
 import { MirrorHints, NOT_OURS, type Mirroring } from './mirror-hints.ts';
 import { settle, type RouterOptions, type Settings } from './options.ts';
@@ -51,6 +52,7 @@ export class Router {
   readonly #flags: Flags;
   readonly #pools;
   readonly #link: ReplicaLink;
+  readonly #guard: Guard;
   #mirror: Mirroring;
   readonly #ledger: ShadowLedger;
   readonly #shadow: ShadowReader;
@@ -76,6 +78,7 @@ export class Router {
     });
     this.#pools = openPools(settings);
     const guard = new Guard(connections, 2 * connections);
+    this.#guard = guard;
     this.#link = new ReplicaLink(settings);
     this.#mirror = new MirrorHints(this.#link, this.#flags, settings, this.#stats);
     this.#ledger = new ShadowLedger(this.#control, control, settings.node);
@@ -131,6 +134,16 @@ export class Router {
   stats(): Stats {
     this.#stats.flags.ageMs = this.#flags.ageMs;
     return structuredClone(this.#stats);
+  }
+
+  /** For a health endpoint; asks no server. */
+  health(): Health {
+    return {
+      isReady: !this.#isClosed,
+      stagesAgeMs: this.#flags.ageMs,
+      isCutOff: this.#flags.cutOff,
+      target: this.#guard.isFailing || this.#link.isFailing ? 'failing' : 'answers',
+    };
   }
 
   /** Ends within three seconds, whatever the servers do. Requests should have ended before. */

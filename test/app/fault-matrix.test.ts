@@ -242,3 +242,23 @@ it('a line that falls silent while a session is set up costs the pool no connect
 
   await pool.close();
 });
+
+it('health says that the target fails, and that requests are welcome all the same', async () => {
+  await fixture().start('health', 'read-target');
+  const router = await open({ target: appUrl(), targetReadMs: TARGET_READ_MS });
+  await readsTheTarget(router, 'health');
+  expect(router.health()).toMatchObject({ isReady: true, isCutOff: false, target: 'answers' });
+  const says = async (target: 'answers' | 'failing'): Promise<boolean> => {
+    await bodies(router, 'health');
+    return router.health().target === target;
+  };
+
+  line.proxy.set({ kind: 'dead' });
+  await until(() => says('failing'), 'the target is known to fail');
+  expect(router.health().isReady).toBe(true);
+  line.proxy.set({ kind: 'passes' });
+  await until(() => says('answers'), 'the target is known to answer again', 30_000);
+  await router.close();
+
+  expect(router.health().isReady).toBe(false);
+});
