@@ -115,6 +115,18 @@ function lookAt(fixture: () => Fixture, losses = LOSSES): void {
     expect(await lostCapture(fixture().pair)).toEqual([]);
   });
 
+  it('a renamed key is taken by the server, fails every write until an install, and none after it', async () => {
+    await afresh(fixture());
+    const { sql, pair } = fixture();
+    await sql('source', 'ALTER TABLE notes CHANGE id note_id INT NOT NULL');
+    await expect(sql('source', "INSERT INTO notes VALUES (9999, 'ant', 0)")).rejects.toMatchObject({
+      errno: 1054,
+    });
+    expect(await lostCapture(pair)).toHaveLength(1);
+    await installCapture(pair);
+    await sql('source', "INSERT INTO notes VALUES (9999, 'ant', 0)");
+  });
+
   it(
     'a rebuild keeps triggers and rows, and is no loss; a TRUNCATE after it is',
     { timeout: 60_000 },
