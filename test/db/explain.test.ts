@@ -26,7 +26,7 @@ import {
   renewLease,
 } from '../../src/db/stages.ts';
 import { gatherTimeChanges } from '../../src/db/time-windows.ts';
-import { homeOf } from '../../src/db/tracked.ts';
+import { homeOf, loadTracked } from '../../src/db/tracked.ts';
 import { planTriggers } from '../../src/db/triggers.ts';
 import { readJournalAges } from '../../src/app/journal-ages.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
@@ -183,27 +183,20 @@ const LIMITS = {
   throttle: { historyList: 0, redoPercent: 0, replicaLag: 0 },
 };
 
+const COPY = {
+  limits: LIMITS,
+  pace: () => Promise.resolve(0),
+  progress: () => {},
+  until: () => false,
+};
+const PASS = { limits: LIMITS, missingAgain: 60_000, progress: () => {}, until: () => false };
+
 async function flows(fixture: Fixture): Promise<void> {
   const { pair, tracked, mirror, sql } = fixture;
-  const pass = (tenant: string) =>
-    reconcileSlice(pair, tracked, {
-      tenant,
-      limits: LIMITS,
-      missingAgain: 60_000,
-      progress: () => {},
-      until: () => false,
-    });
+  const pass = (tenant: string) => reconcileSlice(pair, tracked, { ...PASS, tenant });
   for (const tenant of ['ant', 't10', '_shared']) {
     for (const { id } of tablesOf(tracked, tenant))
-      await copyTable(pair, tracked, {
-        tenant,
-        round: 1,
-        tableId: id,
-        limits: LIMITS,
-        pace: () => Promise.resolve(0),
-        progress: () => {},
-        until: () => false,
-      });
+      await copyTable(pair, tracked, { ...COPY, tenant, round: 1, tableId: id });
   }
   // Touched, moved, deleted; unique values that change hands.
   for (const name of Object.keys(TABLES)) await sql('source', `UPDATE ${name} SET n = n + 1 LIMIT 200`);
@@ -223,6 +216,31 @@ async function flows(fixture: Fixture): Promise<void> {
   await sql('source', 'UPDATE uuids SET n = n + 1 LIMIT 3');
   for (const tenant of ['ant', 'ant', 't10', '_shared']) await pass(tenant);
   await control(fixture);
+}
+
+/** The same tables where the application writes both sides: ranges held on the source, verdicts that settle. */
+async function flowsOfApplication(fixture: Fixture): Promise<void> {
+  const { pair, sql } = fixture;
+  await pair.source.run(`UPDATE ${ident(pair.control)}.version SET capture = 'application' WHERE id = 1`);
+  const tracked = await loadTracked(pair);
+  expect(tracked.capture).toBe('application');
+  for (const [tenant, name] of [
+    ['ant', 'owned'],
+    ['ant', 'items'],
+    ['ant', 'texts'],
+    ['t10', 'notes'],
+    ['t10', 'timed'],
+    ['_shared', 'codes'],
+  ] as const)
+    // prettier-ignore
+    await copyTable(pair, tracked, { ...COPY, tenant, round: 2, tableId: tracked.byName(name).id });
+  await sql('target', 'UPDATE owned SET n = 78 WHERE id = 12');
+  await sql('target', 'DELETE FROM timed WHERE id IN (12, 14)');
+  await sql('target', 'DELETE FROM items WHERE note_id IN (12, 13)');
+  await sql('target', "INSERT INTO ahead VALUES ('ant', -77778, 0)");
+  for (const tenant of ['ant', 't10', '_shared'])
+    await reconcileSlice(pair, tracked, { ...PASS, tenant, settle: 50 });
+  await pair.source.run(`UPDATE ${ident(pair.control)}.version SET capture = 'triggers' WHERE id = 1`);
 }
 
 /** The polls, gates and reports. */
@@ -313,6 +331,7 @@ function suite(urls: () => PairUrls): void {
     for (const tenant of ['ant', 't10', '_shared']) await start(tenant);
     const recording = recordStatements();
     await flows(fixture());
+    await flowsOfApplication(fixture());
     recorded = recording.stop();
     await age(fixture());
   }, 300_000);
@@ -320,6 +339,13 @@ function suite(urls: () => PairUrls): void {
   it('every plan uses a key and reads no more than a window', async () => {
     expect(recorded.length).toBeGreaterThan(60);
     expect(await faults(fixture(), recorded)).toEqual([]);
+  });
+
+  it('what the second mode of capture holds still on the source is among them', () => {
+    const locking = recorded.filter(({ sql }) => sql.includes('LOCK IN SHARE MODE'));
+    for (const name of ['owned', 'items', 'texts', 'notes', 'timed', 'codes'])
+      expect(locking.filter(({ sql }) => sql.includes(`.\`${name}\``)).length, name).toBeGreaterThan(0);
+    expect(new Set(locking.map(({ side }) => side))).toEqual(new Set(['source']));
   });
 
   it('and what is read in fact is no more, whatever was estimated', async () => {
