@@ -146,7 +146,7 @@ export class MirrorHints {
     const upTo = lane.written;
     lane.drainingSince = performance.now();
     try {
-      await this.#link.use(({ mirror }) => mirror.drain(tenant));
+      await this.#link.use(({ mirror }) => mirror.reach(tenant));
       lane.isFailing = false;
       lane.mirrored = upTo;
       lane.failed = Math.max(lane.failed, upTo);

@@ -10,6 +10,7 @@ import { UNRESOLVED } from '../domain/stage.ts';
 import { converge, type Converged } from './converge.ts';
 import type { Session } from './database.ts';
 import { deleteJournal, type JournalRows } from './journal-rows.ts';
+import { Leaving } from './leaving.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { startedTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -34,12 +35,14 @@ export interface MirrorResult {
 export class Mirror {
   readonly #pair: Pair;
   readonly #lowWater = new Map<string, LowWater>();
+  readonly #leaving: Leaving;
   #tracked: Tracked;
   #held: readonly number[] = [];
 
   constructor(pair: Pair, tracked: Tracked) {
     this.#pair = pair;
     this.#tracked = tracked;
+    this.#leaving = new Leaving(pair);
   }
 
   /** Altered tables: their rows wait, those of the others go on. Only `drain`, which promises everything, asks for them. */
@@ -63,15 +66,27 @@ export class Mirror {
     const result = await this.#batch({ tenant, afterId: id, limit, without: this.#held }, turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
+    if (!result.full) await this.#leaving.settled(tenant);
     return { kind: result.full ? 'behind' : 'drained', applied: result.applied };
   }
 
   /**
    * Applies batches until one covered the whole journal, read from its beginning: whatever was committed
-   * before the call is on the target when it returns. It keeps a place of its own: another caller's low
-   * water may stand above rows that nobody has applied yet.
+   * before the call is on the target when it returns, and no longer in the journal.
    */
   async drain(tenant: string): Promise<number> {
+    const applied = await this.reach(tenant);
+    await this.#leaving.settled(tenant);
+    return applied;
+  }
+
+  /**
+   * As `drain`, but the journal may still hold rows that are on the target already. It keeps a place of its own:
+   * another caller's low water may stand above rows that nobody has applied yet.
+   *
+   * @returns journal rows that were applied
+   */
+  async reach(tenant: string): Promise<number> {
     let applied = 0;
     let place = { afterId: '0', limit: BATCH };
     for (;;) {
@@ -88,8 +103,9 @@ export class Mirror {
     const { control } = this.#pair;
     return converge(this.#pair, this.#tracked, {
       tenants,
-      journal,
+      journal: { ...journal, leaving: this.#leaving.of(tenant) },
       keys: new Map(),
+      applied: (ids) => this.#leaving.delete(tenant, ids),
       ...(turn === null
         ? {}
         : {

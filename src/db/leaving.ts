@@ -1,0 +1,67 @@
+/**
+ * Journal rows that the target has committed and that are just being deleted: the next batch does not wait for it,
+ * and does not apply them again.
+ */
+import { deleteJournal } from './journal-rows.ts';
+import type { Pair } from './tracked.ts';
+
+export class Leaving {
+  readonly #pair: Pair;
+  readonly #ids = new Map<string, Set<string>>();
+  /** The end of the tenant's last deletion; one that failed stays until somebody has heard of it. */
+  readonly #last = new Map<string, Promise<void>>();
+
+  constructor(pair: Pair) {
+    this.#pair = pair;
+  }
+
+  /** A copy: a row that was leaving before the journal is read may be read although it is gone by then. */
+  of(tenant: string): ReadonlySet<string> {
+    return new Set(this.#ids.get(tenant));
+  }
+
+  /**
+   * Deletes the rows, one deletion of a tenant after the other. Rows whose deletion fails are in the journal still,
+   * and are applied again.
+   *
+   * @param ids of rows that a target transaction has committed
+   * @returns when the deletion before it has ended @throws as that one did
+   */
+  async delete(tenant: string, ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return;
+    const before = this.#last.get(tenant) ?? Promise.resolve();
+    const leaving = this.#ids.get(tenant) ?? new Set();
+    this.#ids.set(tenant, leaving);
+    for (const id of ids) leaving.add(id);
+    const { source, control } = this.#pair;
+    const work = before
+      .catch(() => {}) // told below
+      .then(() => deleteJournal(source, control, ids))
+      .finally(() => {
+        for (const id of ids) leaving.delete(id);
+      });
+    this.#last.set(tenant, work);
+    work.then(
+      () => this.#forget(tenant, work),
+      () => {}, // told to whoever comes next
+    );
+    await before;
+  }
+
+  /** @throws what the last deletion threw */
+  async settled(tenant: string): Promise<void> {
+    const last = this.#last.get(tenant);
+    if (last === undefined) return;
+    try {
+      await last;
+    } finally {
+      this.#forget(tenant, last);
+    }
+  }
+
+  #forget(tenant: string, work: Promise<void>): void {
+    if (this.#last.get(tenant) !== work) return;
+    this.#last.delete(tenant);
+    this.#ids.delete(tenant);
+  }
+}
