@@ -2,6 +2,7 @@
 import type { Client } from '@temporalio/client';
 import { Redis } from 'ioredis';
 
+import { Invalidations } from './app/invalidations.ts';
 import { publishStage } from './app/publish.ts';
 import { Database, type DatabaseOptions } from './db/database.ts';
 import type { StageRow } from './db/stages.ts';
@@ -9,6 +10,8 @@ import { Throttle } from './db/throttle.ts';
 import { loadTracked, trackedSince, type Pair, type Tracked } from './db/tracked.ts';
 import type { Plan } from './domain/plan.ts';
 import { resolveUrl } from './plan.ts';
+
+const INVALIDATION_MS = 100;
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -81,6 +84,12 @@ export function openPublisher(plan: Plan, env: Environment = process.env): Publi
     ready: (timeoutMs) => isReady(redis, timeoutMs),
     close: () => redis.disconnect(),
   };
+}
+
+/** What the journal shows to have changed is told to the applications' read buffers; null: there is no Redis. */
+export function openInvalidations(plan: Plan, env: Environment = process.env): Invalidations | null {
+  const url = plan.redis === null ? '' : (env[plan.redis.urlEnv] ?? '');
+  return url === '' ? null : new Invalidations(url, plan.control.schema, INVALIDATION_MS);
 }
 
 function isReady(redis: Redis, timeoutMs: number): Promise<boolean> {

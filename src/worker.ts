@@ -18,7 +18,14 @@ import {
 } from '@temporalio/worker';
 
 import { createActivities } from '../activities/index.ts';
-import { closePair, openPair, openPublisher, openThrottle, trackedCache } from './connect.ts';
+import {
+  closePair,
+  openInvalidations,
+  openPair,
+  openPublisher,
+  openThrottle,
+  trackedCache,
+} from './connect.ts';
 import { MirrorLoop } from './db/mirror-loop.ts';
 import { taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
@@ -47,7 +54,13 @@ const SLOTS: Readonly<Record<QueueName, number>> = { control: 100, data: 8, reco
 export function startWorker(options: WorkerOptions): RunningWorker {
   const log = options.log ?? createLog('worker');
   const { plan } = options;
-  const pair = openPair(plan, process.env, { connections: 40 });
+  const invalidations = openInvalidations(plan);
+  const pair = {
+    ...openPair(plan, process.env, { connections: 40 }),
+    ...(invalidations === null
+      ? {}
+      : { changed: (tenants: readonly string[]) => invalidations.changed(tenants) }),
+  };
   const publisher = openPublisher(plan);
   const { throttle, close: closeReplicas } = openThrottle(plan, pair);
   const loop = new MirrorLoop(pair, {
@@ -64,6 +77,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     } finally {
       await loop.stop();
       publisher.close();
+      invalidations?.close();
       await closeReplicas();
       await closePair(pair);
     }

@@ -48,6 +48,8 @@ export interface RouterOptions {
   readonly snapshotFile?: string;
   /** How long a write waits while the write authority moves, before it is told to come back. */
   readonly holdMs?: Milliseconds;
+  /** Redis gets so long for a buffered read; after three that took longer it is passed by for a second. */
+  readonly bufferMs?: Milliseconds;
   /** Of each pool that serves requests: source reads, source writes, target reads. */
   readonly connections?: number;
 }
@@ -73,6 +75,7 @@ const DEFAULTS = {
   settleMs: 5_000,
   pollMs: 1_000,
   holdMs: 2_000,
+  bufferMs: 50,
   connections: 10,
 } as const;
 

@@ -80,6 +80,19 @@ export class Reads {
     return value;
   }
 
+  /** May what this read gives be taken from others, and given to them? Not while this process knows better than the stage. */
+  isOrdinary(tenant: string, name: string): boolean {
+    const { scopes, flags, caughtUp } = this.#parts;
+    if (scopes.getStore()?.isOpen === true) return false;
+    const route = this.#route(tenant, name, flags.get(tenant));
+    return !('insteadOfTarget' in route) && (route.side === 'source' || !caughtUp.isBehind(tenant));
+  }
+
+  /** Somebody else's read, of a side that the stage said, was handed out here: what follows must not be older. */
+  handedOut(tenant: string, { stage }: Flag): void {
+    if (STAGES[stage].reads === 'source') this.#parts.caughtUp.sourceAnswered(tenant);
+  }
+
   #route(tenant: string, name: string, flag: Flag): Route {
     const { reads } = STAGES[flag.stage];
     if (reads === 'source') return { side: 'source' };

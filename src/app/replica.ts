@@ -26,7 +26,7 @@ export class ReplicaLink {
   #loaded: Promise<Replica> | null = null;
   #staleAt: Milliseconds = 0;
 
-  constructor({ sourceUrl, targetUrl, schema, control }: Settings) {
+  constructor({ sourceUrl, targetUrl, schema, control }: Settings, changed: Pair['changed']) {
     const bounds = { connections: CONNECTIONS, deadline: 4 * SECOND, lockWait: 3 * SECOND };
     this.#pair = {
       source: new Database({ side: 'source', url: sourceUrl, ...bounds }),
@@ -34,6 +34,7 @@ export class ReplicaLink {
       control,
       sourceSchema: schema.source,
       targetSchema: schema.target,
+      ...(changed === undefined ? {} : { changed }),
     };
   }
 

@@ -9,12 +9,14 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Buffer, LoadsUnderWay, type BufferOptions, type ReadBuffer } from './buffer.ts';
 import { CaughtUp } from './caught-up.ts';
 import { RouterClosedError } from './errors.ts';
 import { Flags, type Flag } from './flags.ts';
 import { Guard } from './guard.ts';
 import type { Health } from './health.ts';
 import { subscribe, type Subscription } from './hints.ts';
+import { Invalidations } from './invalidations.ts';
 import { MirrorHints, NOT_OURS, type Mirroring } from './mirror-hints.ts';
 import { settle, type RouterOptions, type Settings } from './options.ts';
 import { ApplicationPool } from './pool.ts';
@@ -58,12 +60,21 @@ export class Router {
   readonly #shadow: ShadowReader;
   readonly #reads: Reads;
   readonly #writes: Writes;
+  readonly #invalidations: Invalidations | null;
+  readonly #loads = new LoadsUnderWay();
   #subscription: Subscription | null = null;
   #isClosed = false;
 
   constructor(settings: Settings) {
     this.#settings = settings;
-    const { control, connections, leaseMs } = settings;
+    const { control, connections, leaseMs, redisUrl, bufferMs } = settings;
+    this.#invalidations = redisUrl === null ? null : new Invalidations(redisUrl, control, bufferMs);
+    const changed = async (tenants: readonly string[]): Promise<void> => {
+      this.#loads.forget(tenants);
+      const told = this.#invalidations?.changed(tenants);
+      // Without a buffer here only others profit: nobody has to wait.
+      if (Object.keys(this.#stats.buffers).length > 0) await told;
+    };
     this.#control = new Database({
       side: 'source',
       url: settings.sourceUrl,
@@ -79,7 +90,7 @@ export class Router {
     this.#pools = openPools(settings);
     const guard = new Guard(connections, 2 * connections);
     this.#guard = guard;
-    this.#link = new ReplicaLink(settings);
+    this.#link = new ReplicaLink(settings, changed);
     this.#mirror = new MirrorHints(this.#link, this.#flags, settings, this.#stats);
     this.#ledger = new ShadowLedger(this.#control, control, settings.node);
     this.#shadow = new ShadowReader({
@@ -100,7 +111,7 @@ export class Router {
       assertOpen: () => this.#assertOpen(),
     };
     this.#reads = new Reads({ ...parts, pools: this.#pools, guard, shadow: this.#shadow });
-    this.#writes = new Writes({ ...parts, pool: this.#pools.sourceWrites });
+    this.#writes = new Writes({ ...parts, changed, pool: this.#pools.sourceWrites });
   }
 
   async start(): Promise<void> {
@@ -120,6 +131,21 @@ export class Router {
   /** One tenant, by its id; costs nothing, so it can be asked for in each request. */
   tenant(id: string): TenantRouter {
     return tenantRouter(id, this.#reads, this.#writes, (tenant) => this.stage(tenant));
+  }
+
+  /**
+   * A read that Redis answers for a while, as docs/buffer.md says. Asked for once, when the process starts.
+   *
+   * @param name of the kind of read, as `read` takes it, and of its counters in `stats().buffers`
+   * @throws TypeError when the name is taken, or holds a colon
+   */
+  buffer<A, V>(name: string, options: BufferOptions<A, V>): ReadBuffer<A, V> {
+    if (name.includes(':') || this.#stats.buffers[name] !== undefined)
+      throw new TypeError(`a buffer can't be called ${name}: taken, or with a colon`);
+    const stats = { hit: 0, miss: 0, bypassed: 0, stale: 0, error: 0 };
+    this.#stats.buffers[name] = stats;
+    const parts = { reads: this.#reads, flags: this.#flags, invalidations: this.#invalidations };
+    return new Buffer(name, options, parts, this.#loads, stats);
   }
 
   /** What this node obeys for the tenant now. */
@@ -151,6 +177,7 @@ export class Router {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#subscription?.close();
+    this.#invalidations?.close();
     this.#mirror.close();
     this.#shadow.close();
     const orderly = async () => {

@@ -4,6 +4,18 @@
 export type FallbackReason =
   'dirty' | 'lagging' | 'lease' | 'locking' | 'error' | 'deadline' | 'breaker' | 'busy';
 
+export interface BufferStats {
+  hit: number;
+  /** Loaded, and offered to Redis. */
+  miss: number;
+  /** Loaded past Redis: it was down, slow, or not to be believed at the moment. */
+  bypassed: number;
+  /** Served although past its `ttl`, since the load failed. */
+  stale: number;
+  /** Commands that Redis failed. */
+  error: number;
+}
+
 export interface Stats {
   readonly reads: { source: number; target: number };
   readonly fallbacks: Record<FallbackReason, number>;
@@ -24,6 +36,8 @@ export interface Stats {
     /** Begun but not decided: a side failed, or the journal never held still. */
     undecided: number;
   };
+  /** By the buffer's name. */
+  readonly buffers: Record<string, BufferStats>;
   readonly flags: {
     polls: number;
     pollFailures: number;
@@ -41,5 +55,6 @@ export const newStats = (): Stats => ({
   'aurora.write.fail': 0,
   mirror: { awaited: 0, overBudget: 0 },
   shadow: { samples: 0, differing: 0, reordered: 0, dropped: 0, undecided: 0 },
+  buffers: {},
   flags: { polls: 0, pollFailures: 0, hints: 0, ageMs: 0 },
 });

@@ -24,6 +24,8 @@ export interface WriteParts {
   readonly pool: ApplicationPool;
   readonly mirror: () => Mirroring;
   readonly caughtUp: CaughtUp;
+  /** Read buffers forget what they hold of these tenants; never fails. */
+  readonly changed: (tenants: readonly string[]) => Promise<void>;
   readonly stats: Stats;
   readonly assertOpen: () => void;
 }
@@ -37,7 +39,7 @@ export class Writes {
   }
 
   async write<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {
-    const { scopes, settings, pool, mirror, stats, assertOpen } = this.#parts;
+    const { scopes, settings, pool, mirror, changed, stats, assertOpen } = this.#parts;
     const outer = scopes.getStore();
     if (outer?.isOpen === true) {
       if (outer.kind === 'read')
@@ -60,11 +62,14 @@ export class Writes {
       // The commit may have happened though its answer was lost; the mirror finds out.
       // It may have read what the target does not hold yet.
       for (const each of tenants) this.#parts.caughtUp.sourceAnswered(each);
-      if (mayBeCommitted) for (const each of tenants) void mirror().afterCommit(each);
+      if (mayBeCommitted) {
+        void changed([...tenants]);
+        for (const each of tenants) void mirror().afterCommit(each);
+      }
       throw error;
     }
     stats.writes += 1;
-    await Promise.all([...tenants].map((each) => mirror().afterCommit(each)));
+    await Promise.all([changed([...tenants]), ...[...tenants].map((each) => mirror().afterCommit(each))]);
     return { value: value as T, token: tokenFor(tenant, tenants.size === 1 && this.#isMirrored(tenant)) };
   }
 

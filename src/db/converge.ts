@@ -80,7 +80,9 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
     if (step.kind === 'busy') return { kind: 'busy', applied: 0, lastId: '0', full: false, covered: false };
     if (step.kind === 'done') {
       const { ids, lastId, full, covered } = step.batch;
-      await applied(ids);
+      // Begun before the journal is forgotten: what is buffered was read from either side.
+      const told = ids.length + keys.size > 0 ? pair.changed?.(tenants) : undefined;
+      await Promise.all([told, applied(ids)]);
       return { kind: 'done', applied: ids.length, lastId, full, covered };
     }
     tenants = [...new Set([...tenants, ...step.tenants])];

@@ -203,6 +203,7 @@ export async function purgeUnresolved(pair: Pair): Promise<void> {
     const rows = await session.rows(
       `SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${tenantLiteral(UNRESOLVED)} ORDER BY id LIMIT 1000`,
     );
+    if (rows.length > 0) await pair.changed?.([UNRESOLVED]);
     await deleteJournal(
       session,
       pair.control,

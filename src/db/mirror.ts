@@ -170,6 +170,7 @@ export async function purgeJournal(pair: Pair, tenant: string): Promise<number> 
     const rows = await session.rows(
       `SELECT id FROM ${qualified(pair.control, 'journal')} WHERE tenant = ${bytes} ORDER BY id LIMIT 2000`,
     );
+    if (rows.length > 0) await pair.changed?.([tenant]);
     await deleteJournal(
       session,
       pair.control,

@@ -18,6 +18,8 @@ export interface Pair {
   /** `app_{tenant}` where every tenant has a schema of its own: then `homes` says which there are. */
   readonly sourceSchema: string;
   readonly targetSchema: string;
+  /** Told of tenants whose rows have changed, before their journal is forgotten; bounded in time, never fails. */
+  readonly changed?: (tenants: readonly string[]) => Promise<void>;
 }
 
 /** A pair that looks at one schema of each side. */
