@@ -33,6 +33,21 @@ export const PROTOCOL: readonly Mutant[] = [
     test: FINDINGS, title: '5: a row that moves between tenants is written under the locks of both',
   },
   {
+    name: 'images that are streamed are written without the lock of their owner',
+    file: 'src/db/apply-keys.ts', find: '  assertLocked(sides, [...strangers]);', put: '',
+    test: 'test/db/mirror-many.test.ts', title: 'an image that belongs to a tenant that is not locked yet',
+  },
+  {
+    name: 'a batch that fails goes on writing after its rollback',
+    file: 'src/db/together.ts', find: "  for (const result of await Promise.allSettled(work)) if (result.status === 'rejected') throw result.reason;", put: '',
+    test: 'test/db/mirror-many.test.ts', title: 'what was still to be written when a batch fails is not written after its rollback',
+  },
+  {
+    name: 'keys without an image stay on the target',
+    file: 'src/db/apply-keys.ts', find: 'await deleteRows(target, tracked.target(id), lines.absent(keys));', put: '',
+    test: 'test/db/mirror-many.test.ts', title: 'rows change, go, and move between tenants that migrate and one that does not',
+  },
+  {
     name: 'the direction of a lock is not checked',
     file: 'src/db/lock.ts', find: '  if (turned !== undefined)', put: '  if (turned !== undefined && rows.length < 0)',
     test: FINDINGS, title: '2: the holder of a unique value moves only under the direction of its own tenant',
