@@ -200,7 +200,7 @@ it('is never locked, waited for or held in an old view, while capture, mirror, c
   expect(watcher.longestIdle).toBeLessThan(IDLE_MS);
   expect(watcher.longestOpen).toBeLessThan(READ_VIEW_MS);
   // Everything did run, and was looked at.
-  expect(watcher.looks).toBeGreaterThan(100);
+  expect(watcher.looks).toBeGreaterThan(30);
   expect(watcher.sessions.size).toBeGreaterThan(3);
   for (const [what, count] of Object.entries(done)) expect.soft(count, what).toBeGreaterThan(0);
 }, 120_000);

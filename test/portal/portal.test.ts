@@ -140,8 +140,10 @@ const stats = async (): Promise<Stats[]> =>
 async function everyPortal(holds: (stats: Stats) => boolean): Promise<void> {
   const ends = Date.now() + 30_000;
   await sleep(1_500);
-  while (!(await stats()).every(holds)) {
-    if (Date.now() > ends) throw new Error(`not so of every portal: ${holds.toString()}`);
+  for (;;) {
+    const found = await stats();
+    if (found.every(holds)) return;
+    if (Date.now() > ends) throw new Error(`not so of every portal: ${JSON.stringify(found)}`);
     await sleep(100);
   }
 }
