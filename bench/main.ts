@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promi
   verdict: () => import('./verdict.ts'),
   memory: () => import('./memory.ts'),
   write: () => import('./write.ts'),
+  buffer: () => import('./buffer.ts'),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);

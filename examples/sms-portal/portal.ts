@@ -4,10 +4,13 @@
  */
 import type { Connection, ResultSetHeader, RowDataPacket } from 'mysql2/promise';
 
-import type { Router, WriteFunction } from '../../src/app/index.ts';
+import type { ReadBuffer, Router, WriteFunction } from '../../src/app/index.ts';
 import { NotFound, Refused } from './problems.ts';
 
 const LATEST_MAX = 100;
+/** Whoever writes past the portal is seen within it, or at once when the journal tells of it. */
+const STATUS_TTL_MS = 5_000;
+const STATUS_STALE_MS = 30_000;
 const STATUSES = ['queued', 'sent', 'delivered', 'failed'] as const;
 type Status = (typeof STATUSES)[number];
 
@@ -22,9 +25,23 @@ type Rows<T = Row> = (T & RowDataPacket)[];
 
 export class Portal {
   readonly #router: Router;
+  readonly #messages: ReadBuffer<{ tenant: string; id: string }, Row>;
 
   constructor(router: Router) {
     this.#router = router;
+    this.#messages = router.buffer<{ tenant: string; id: string }, Row>('message', {
+      ttl: STATUS_TTL_MS,
+      staleFor: STATUS_STALE_MS,
+      key: ({ id }) => id,
+      async load(conn, { tenant, id }) {
+        const [[message]] = await conn.query<Rows>(
+          `SELECT m.*, c.name AS customer, n.name AS country FROM messages m JOIN customers c ON c.id = m.customer_id
+           LEFT JOIN countries n ON n.code = c.country WHERE m.id = ? AND m.tenant_id = ?`,
+          [id, tenant],
+        );
+        return message === undefined ? null : { ...message, deliveries: await deliveries(conn, id) };
+      },
+    });
   }
 
   /** A message is paid for when it is taken: both or neither. */
@@ -108,16 +125,11 @@ export class Portal {
     return value;
   }
 
-  message(tenant: string, id: string): Promise<Row> {
-    return this.#router.tenant(tenant).read('message', async (conn) => {
-      const [[message]] = await conn.query<Rows>(
-        `SELECT m.*, c.name AS customer, n.name AS country FROM messages m JOIN customers c ON c.id = m.customer_id
-         LEFT JOIN countries n ON n.code = c.country WHERE m.id = ? AND m.tenant_id = ?`,
-        [id, tenant],
-      );
-      if (message === undefined) throw new NotFound('message');
-      return { ...message, deliveries: await deliveries(conn, id) };
-    });
+  /** The status page, that customers load again and again: the buffer answers most of it. */
+  async message(tenant: string, id: string): Promise<Row> {
+    const message = await this.#messages.get(tenant, { tenant, id });
+    if (message === null) throw new NotFound('message');
+    return message;
   }
 
   latest(tenant: string, count: number): Promise<Row[]> {
