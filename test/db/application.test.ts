@@ -12,20 +12,13 @@ import { lockTenants } from '../../src/db/lock.ts';
 import type { Session } from '../../src/db/database.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { encodeKey } from '../../src/domain/key.ts';
 import { FaultyDatabase, type Interference } from './protocol/faults.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 10,
-  windowBytes: 8_388_608,
-  reconcileRows: 1_000,
-  backfillParallel: 1,
-  threadsRunning: 500,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 10 });
 const SETTLE = 400;
 const ROWS = 30;
 

@@ -6,19 +6,12 @@ import { describe, expect, it } from 'vitest';
 import { copyTable } from '../../src/db/backfill.ts';
 import { readCursors, type TableProgress } from '../../src/db/copy-cursor.ts';
 import type { Pair } from '../../src/db/tracked.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { FaultyDatabase, type Interference } from './protocol/faults.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 10,
-  windowBytes: 8_388_608,
-  reconcileRows: 10,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 10, reconcileRows: 10 });
 const TABLE =
   'CREATE TABLE items (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, email VARCHAR(40) NOT NULL UNIQUE, n INT NOT NULL, KEY (tenant_id))';
 

@@ -9,19 +9,12 @@ import { compareTable, type Compared } from '../../src/db/compare.ts';
 import { decodeKey } from '../../src/domain/key.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
 import { onPath } from '../../src/stack/programs.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, useFixture, type Fixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { seeded } from './protocol/random.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 500,
-  windowBytes: 8_388_608,
-  reconcileRows: 500,
-  backfillParallel: 1,
-  threadsRunning: 500,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 500, reconcileRows: 500 });
 
 async function copyAll(fixture: Fixture, tenant = 'ant'): Promise<void> {
   for (const { id } of fixture.tracked.all())

@@ -3,17 +3,10 @@ import { expect, it } from 'vitest';
 import { copyTable, tablesOf } from '../../src/db/backfill.ts';
 import { probeDigest } from '../../src/db/digest.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
+import { limits } from '../support/limits.ts';
 import { column, child, dump, shared, useFixture } from '../support/pair.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 50,
-  windowBytes: 8_388_608,
-  reconcileRows: 50,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 50, reconcileRows: 50 });
 
 const fixture = useFixture([
   `CREATE TABLE customers (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, tenant_id VARCHAR(64) NOT NULL, email VARCHAR(190) NOT NULL, name VARCHAR(100) NULL,

@@ -5,18 +5,11 @@ import { beforeAll, expect, it } from 'vitest';
 import { Database } from '../../src/db/database.ts';
 import { digestOf, rowHash } from '../../src/db/digest.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
+import { limits } from '../support/limits.ts';
 import { column, useFixture } from '../support/pair.ts';
 import { ownMysql, stackInfo } from '../support/stack.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 50,
-  windowBytes: 8_388_608,
-  reconcileRows: 50,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 50, reconcileRows: 50 });
 
 const small = ownMysql('small');
 const fixture = useFixture(

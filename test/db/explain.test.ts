@@ -32,6 +32,7 @@ import { readJournalAges } from '../../src/app/journal-ages.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
 import { onPath } from '../../src/stack/programs.ts';
 import type { DatabaseServer } from '../../src/stack/database-server.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, shared, useFixture, type Fixture, type PairUrls } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import {
@@ -172,16 +173,12 @@ async function age({ pair, sql }: Fixture): Promise<void> {
   }
 }
 
-const LIMITS = {
+const LIMITS = limits({
   windowTarget: 60_000,
   windowRows: WINDOW,
   reconcileRows: WINDOW,
-  windowBytes: 8_388_608,
-  backfillParallel: 1,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
   throttle: { historyList: 0, redoPercent: 0, replicaLag: 0 },
-};
+});
 
 const COPY = {
   limits: LIMITS,

@@ -11,6 +11,7 @@ import { expect, it } from 'vitest';
 import { copyTables } from '../../src/db/backfill.ts';
 import { uninstallCapture } from '../../src/db/capture.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
+import { limits } from '../support/limits.ts';
 import { useFixture } from '../support/pair.ts';
 import { moves, WRITES, writeSql, type Move, type Scene } from './generated/moves.ts';
 import { ownerSql, tableShape, tablesOf, type Table } from './generated/shape.ts';
@@ -19,15 +20,7 @@ import { seeded } from './protocol/random.ts';
 const SEED = Number(process.env['SWITCHBACK_SEED'] ?? 20_261_125);
 const RUNS = Number(process.env['SWITCHBACK_RUNS'] ?? 12);
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 50,
-  windowBytes: 8_388_608,
-  reconcileRows: 50,
-  backfillParallel: 1,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 50, reconcileRows: 50 });
 
 /** In this part of the moves rows are still copied; in the rest only the mirror can bring them. */
 const COPYING = 0.4;

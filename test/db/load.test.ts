@@ -8,18 +8,16 @@ import { readCursors } from '../../src/db/copy-cursor.ts';
 import { Database } from '../../src/db/database.ts';
 import { encode } from '../../src/db/lines.ts';
 import { loadMethod, loadRows } from '../../src/db/load.ts';
+import { limits } from '../support/limits.ts';
 import { column, dump, useFixture } from '../support/pair.ts';
 import { ownMysql } from '../support/stack.ts';
 
-const LIMITS = {
-  windowTarget: 300,
+const LIMITS = limits({
   windowRows: 2_000,
   windowBytes: 256 * 1024,
   reconcileRows: 2_000,
   backfillParallel: 4,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+});
 
 const fixture = useFixture([
   'CREATE TABLE big (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, KEY (tenant_id, id))',

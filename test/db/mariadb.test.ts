@@ -18,18 +18,11 @@ import { parsePlan } from '../../src/plan.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
 import { onPath } from '../../src/stack/programs.ts';
 import { switchbackHere, useFolder } from '../cli/switchback.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, shared, standingTrigger, useFixture } from '../support/pair.ts';
 import { stackInfo, urlWithSchema } from '../support/stack.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 25,
-  reconcileRows: 25,
-  windowBytes: 8 * 1024 * 1024,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 25, reconcileRows: 25 });
 
 const TABLES = [
   `CREATE TABLE customers (id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY, token UUID NOT NULL, tenant_id VARCHAR(64) NOT NULL, email VARCHAR(190) NOT NULL, balance DOUBLE NOT NULL, seen INET6 NULL,

@@ -5,18 +5,11 @@ import { copyTable, tablesOf } from '../../src/db/backfill.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
 import { nextWindowRows } from '../../src/domain/window.ts';
+import { limits } from '../support/limits.ts';
 import { column, useFixture } from '../support/pair.ts';
 import { seeded } from './protocol/random.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 50,
-  windowBytes: 8_388_608,
-  reconcileRows: 50,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 50, reconcileRows: 50 });
 const ROWS = 300;
 
 const fixture = useFixture([

@@ -17,6 +17,7 @@ import { createTargetSchema } from '../../src/db/target-schema.ts';
 import { formatProblem } from '../../src/domain/errors.ts';
 import { SHARED } from '../../src/domain/stage.ts';
 import { parsePlan } from '../../src/plan.ts';
+import { limits } from '../support/limits.ts';
 import { useFixture } from '../support/pair.ts';
 import { SAKILA, SAKILA_KEYS, SAKILA_PLAN, sakilaRows, sakilaWrite, STORES } from '../support/sakila.ts';
 import { stackInfo, urlWithSchema } from '../support/stack.ts';
@@ -24,15 +25,7 @@ import { seeded } from './protocol/random.ts';
 
 const SEED = Number(process.env['SAKILA_SEED'] ?? 1_812);
 const TENANTS = [SHARED, ...STORES.map(String)];
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 2_000,
-  windowBytes: 8_388_608,
-  reconcileRows: 20_000,
-  backfillParallel: 2,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 2_000, reconcileRows: 20_000, backfillParallel: 2 });
 
 const fixture = useFixture([]);
 

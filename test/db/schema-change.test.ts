@@ -9,6 +9,7 @@ import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { alteredTables, assertNotAltered, watchShapes } from '../../src/db/shapes.ts';
 import { loadTracked, type Pair } from '../../src/db/tracked.ts';
 import { judgeKeys, repairKeys } from '../../src/db/verdict.ts';
+import { limits } from '../support/limits.ts';
 import { column, dump, useFixture, type Fixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { InterruptedDatabase } from '../support/interrupted.ts';
@@ -19,15 +20,7 @@ const SIDES: readonly Side[] = ['source', 'target'];
 const TABLE =
   'CREATE TABLE orders (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, code VARCHAR(20) NULL, amount INT NOT NULL DEFAULT 0, KEY (tenant_id), UNIQUE KEY code (code))';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 10,
-  windowBytes: 8_388_608,
-  reconcileRows: 10,
-  backfillParallel: 1,
-  threadsRunning: 500,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 10, reconcileRows: 10 });
 
 /** How a table is altered, what is said, and how the alteration is undone. */
 // prettier-ignore

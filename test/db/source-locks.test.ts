@@ -11,23 +11,15 @@ import { copyTables, tablesOf } from '../../src/db/backfill.ts';
 import { Database } from '../../src/db/database.ts';
 import { MirrorLoop } from '../../src/db/mirror-loop.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
-import type { Limits } from '../../src/domain/plan.ts';
 import { bodies, plans, useApp } from '../app/support.ts';
+import { limits } from '../support/limits.ts';
 import { ownMysql, stackInfo, urlWithSchema } from '../support/stack.ts';
 
 const RUN_MS = 12_000;
 /** Generous, for a machine with more to do than cores to do it. What is looked for lasts until somebody ends it. */
 const IDLE_MS = 2_000;
 const READ_VIEW_MS = 6_000;
-const LIMITS: Limits = {
-  windowTarget: 200,
-  windowRows: 200,
-  reconcileRows: 200,
-  windowBytes: 8_388_608,
-  backfillParallel: 3,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowTarget: 200, windowRows: 200, reconcileRows: 200, backfillParallel: 3 });
 
 const own = ownMysql('watched');
 beforeAll(async () => {

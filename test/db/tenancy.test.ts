@@ -8,17 +8,10 @@ import { copyTables } from '../../src/db/backfill.ts';
 import { reconcileSlice } from '../../src/db/reconcile.ts';
 import { repairKeys } from '../../src/db/verdict.ts';
 import { encodeKey } from '../../src/domain/key.ts';
+import { limits } from '../support/limits.ts';
 import { child, column, shared, useFixture } from '../support/pair.ts';
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 50,
-  windowBytes: 8_388_608,
-  reconcileRows: 50,
-  backfillParallel: 1,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 50, reconcileRows: 50 });
 
 const fixture = useFixture([
   `CREATE TABLE customers (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, email VARCHAR(40) NULL, KEY (tenant_id), UNIQUE KEY email (email))`,

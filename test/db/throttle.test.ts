@@ -11,22 +11,19 @@ import { ident } from '../../src/db/sql.ts';
 import { Throttle } from '../../src/db/throttle.ts';
 import type { Pair } from '../../src/db/tracked.ts';
 import type { Limits, ThrottleLimits } from '../../src/domain/plan.ts';
+import { limits as limitsOf } from '../support/limits.ts';
 import { column, useFixture } from '../support/pair.ts';
 import { ownMysql, stackInfo } from '../support/stack.ts';
 
 const WATCH_NOTHING: ThrottleLimits = { historyList: 0, redoPercent: 0, replicaLag: 0 };
 const limits = (watch: Partial<ThrottleLimits & { threadsRunning: number }> = {}): Limits => {
   const { threadsRunning = 1_000, ...throttle } = watch;
-  return {
-    windowTarget: 300,
+  return limitsOf({
     windowRows: 100,
     reconcileRows: 100,
-    windowBytes: 8_388_608,
-    backfillParallel: 1,
     threadsRunning,
-    rowsPerSecond: 0,
     throttle: { ...WATCH_NOTHING, ...throttle },
-  };
+  });
 };
 const TABLE =
   'CREATE TABLE items (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, KEY (tenant_id))';

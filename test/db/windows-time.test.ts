@@ -5,6 +5,7 @@ import type { Database, Param } from '../../src/db/database.ts';
 import { readDrift } from '../../src/db/ledger.ts';
 import { reconcileSlice, type SliceResult } from '../../src/db/reconcile.ts';
 import { gatherTimeChanges, refusedTimes, timeChanged } from '../../src/db/time-windows.ts';
+import { limits } from '../support/limits.ts';
 import { column, useFixture } from '../support/pair.ts';
 
 const TABLES = ['stamped', 'dated', 'moments'];
@@ -15,15 +16,7 @@ const fixture = useFixture([
   `CREATE TABLE moments (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, at DATETIME(6) NOT NULL, n INT NOT NULL, KEY (tenant_id, at, id))`,
 ]);
 
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 20,
-  windowBytes: 8_388_608,
-  reconcileRows: 20,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 20, reconcileRows: 20 });
 const ROWS = 120;
 let installed = false;
 

@@ -17,20 +17,13 @@ import { formatProblem } from '../../src/domain/errors.ts';
 import { parsePlan } from '../../src/plan.ts';
 import { startMariadb } from '../../src/stack/mariadb.ts';
 import { onPath } from '../../src/stack/programs.ts';
+import { limits } from '../support/limits.ts';
 import { column, useFixture, type PairUrls } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { quoted, zooOf, type Server, type Species } from './zoo.ts';
 
 const TABLE = 'order';
-const LIMITS = {
-  windowTarget: 300,
-  windowRows: 25,
-  reconcileRows: 25,
-  windowBytes: 8 * 1024 * 1024,
-  backfillParallel: 1,
-  threadsRunning: 100,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowRows: 25, reconcileRows: 25 });
 
 function zoo(
   server: Server,

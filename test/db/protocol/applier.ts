@@ -13,6 +13,7 @@ import { repairKeys } from '../../../src/db/verdict.ts';
 import { encodeKey } from '../../../src/domain/key.ts';
 import { FaultyDatabase, isStep, type Step } from './faults.ts';
 import { seeded } from './random.ts';
+import { limits } from '../../support/limits.ts';
 
 export interface Fault {
   readonly step: Step;
@@ -41,15 +42,7 @@ export type Said = { readonly fault: Fault } | { readonly error: string } | { re
 
 const say = (said: Said): void => void writeSync(1, `${JSON.stringify(said)}\n`);
 
-const LIMITS = {
-  windowTarget: 50,
-  windowRows: 10,
-  windowBytes: 8_388_608,
-  reconcileRows: 10,
-  backfillParallel: 1,
-  threadsRunning: 1_000,
-  rowsPerSecond: 0,
-};
+const LIMITS = limits({ windowTarget: 50, windowRows: 10, reconcileRows: 10 });
 
 async function main(config: ApplierConfig): Promise<void> {
   const random = seeded(config.seed);
