@@ -73,9 +73,14 @@ async function write(seed: number, over: () => boolean): Promise<number> {
   return commits;
 }
 
+/** As the loop does it: a transient fault is tried again. */
 async function mirrorAll(over: () => boolean): Promise<void> {
+  const { mirror } = fixture();
   while (!over())
-    for (const tenant of ['_unresolved', ...TENANTS]) await fixture().mirror.mirrorTenant(tenant, null);
+    for (const tenant of ['_unresolved', ...TENANTS])
+      await mirror.mirrorTenant(tenant, null).catch((error: unknown) => {
+        if (!isTransient(error)) throw error;
+      });
 }
 
 /** As an activity does it: a transient fault is tried again from the cursor. */

@@ -213,22 +213,20 @@ waves: [{ name: first, tenants: [ant] }]`,
     }
   });
 
-  it.skipIf(executors.length === 0)(
-    'the mirror carries a change from every value to every next one',
-    async () => {
-      const { pair } = fixture();
-      const source = await open(urls().sourceUrl, pair.sourceSchema);
-      for (const [index, { name, values }] of species.entries()) {
-        for (const position of values.keys())
-          await source.query(
-            `UPDATE ${quoted(TABLE)} SET ${quoted(name)} = ${values[(position + 1) % values.length]!} WHERE id = ${rowOf(index, position)}`,
-          );
-      }
-      await source.end();
-      await fixture().mirror.drain('ant');
-      expect(await contents('target')).toEqual(await contents('source'));
-    },
-  );
+  if (executors.length === 0) return;
+  it('the mirror carries a change from every value to every next one', async () => {
+    const { pair } = fixture();
+    const source = await open(urls().sourceUrl, pair.sourceSchema);
+    for (const [index, { name, values }] of species.entries()) {
+      for (const position of values.keys())
+        await source.query(
+          `UPDATE ${quoted(TABLE)} SET ${quoted(name)} = ${values[(position + 1) % values.length]!} WHERE id = ${rowOf(index, position)}`,
+        );
+    }
+    await source.end();
+    await fixture().mirror.drain('ant');
+    expect(await contents('target')).toEqual(await contents('source'));
+  });
 }
 
 describe('MySQL to MySQL', () => zoo('mysql', stackInfo, ['sql', 'stream']));
