@@ -214,28 +214,28 @@ describe('a replica', () => {
 });
 
 describe('the redo log', () => {
+  // Other files fill that of the shared target.
+  const alone = () => new Throttle({ ...fixture().pair, target: open(own().rootUrl(), 'target') });
+
   it('holds the copy while it has no room', async () => {
-    const { pair } = fixture();
-    const throttle = new Throttle(pair);
+    const { source } = fixture().pair;
+    const throttle = alone();
     await until(throttle, limits({ redoPercent: 100 }), null);
     // An idle server keeps some of its log in use; over a bound of 1 % that is pressure.
-    await pair.source.run(
-      'CREATE TABLE IF NOT EXISTS mysql.filler (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB)',
-    );
+    await source.run('CREATE TABLE mysql.filler (id INT AUTO_INCREMENT PRIMARY KEY, b LONGBLOB)');
     // A BLOB over a tenth of the log is refused.
-    await pair.source.run('SET GLOBAL innodb_redo_log_capacity = 33554432');
+    await source.run('SET GLOBAL innodb_redo_log_capacity = 33554432');
     for (let n = 0; n < 4; n += 1)
-      await pair.source.run("INSERT INTO mysql.filler (b) VALUES (REPEAT('x', 1000000))");
+      await source.run("INSERT INTO mysql.filler (b) VALUES (REPEAT('x', 1000000))");
     expect(await until(throttle, limits({ redoPercent: 1 }), /redo/)).toMatch(
       /^source has filled \d+ % of its redo log, more than 1 %$/,
     );
-    await pair.source.run('DROP TABLE mysql.filler');
+    await source.run('DROP TABLE mysql.filler');
   });
 
   it('holds nothing for ever on a server at rest, and again as soon as somebody fills it', async () => {
-    const { pair } = fixture();
-    const throttle = new Throttle(pair);
-    const { source } = pair;
+    const { source } = fixture().pair;
+    const throttle = alone();
     await source.run('SET GLOBAL innodb_redo_log_capacity = 33554432');
     // No page is flushed for its own sake, so what is in the log stays there.
     await source.run('SET GLOBAL innodb_idle_flush_pct = 0');
