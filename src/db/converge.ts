@@ -6,7 +6,7 @@
  *   2. source: one REPEATABLE READ snapshot of the tenant's journal rows, then of the images of their keys;
  *   3. the locks held must cover every key's tenants (of its image, its target row, its journal rows);
  *      if not, release, and start again with the union;
- *   4. target: delete all those keys, insert the images that exist, COMMIT;
+ *   4. target: delete all those keys, insert the images that exist (or replace: `apply-keys.ts`), COMMIT;
  *   5. source: delete the journal rows that were read, by id; the next batch need not wait for it (`leaving.ts`).
  * Writers of a tenant are serialised by its lock and each reads the source after it has the lock, so what
  * is written last was read last; a journal row outlives at least one such read. A crash anywhere repeats

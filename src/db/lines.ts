@@ -6,15 +6,19 @@
 import { storedColumns, type Table } from './catalog.ts';
 import type { RawRow } from './database.ts';
 import { isErrorValue } from './images.ts';
-import { sizeOf, valuesOf, type Gather, type RowPacket } from './stream.ts';
+import { valuesOf, type Gather, type RowPacket } from './stream.ts';
 
-export interface SomeLines {
+export interface Blocks {
   readonly rows: number;
+  readonly blocks: Iterable<Buffer>;
+}
+
+/** Lines of rows that arrived. */
+export interface SomeLines extends Blocks {
   /** Rows that came between them and are not among them: see `Lines.aside`. */
   readonly aside: number;
   /** Of the values of all these rows. */
   readonly bytes: number;
-  readonly blocks: Iterable<Buffer>;
 }
 
 const BLOCK = 128 * 1024;
@@ -66,14 +70,8 @@ function escapeInto(block: Buffer, start: number, value: Buffer, from: number): 
 /** Batches of rows that are in memory. */
 export async function* linesOf(
   batches: AsyncIterable<readonly RawRow[]> | Iterable<readonly RawRow[]>,
-): AsyncGenerator<SomeLines> {
-  for await (const batch of batches)
-    yield {
-      rows: batch.length,
-      aside: 0,
-      bytes: batch.reduce((sum, row) => sum + sizeOf(row), 0),
-      blocks: encode(batch),
-    };
+): AsyncGenerator<Blocks> {
+  for await (const batch of batches) yield { rows: batch.length, blocks: encode(batch) };
 }
 
 /** Of a value of `length` bytes, with its length before it and every byte of it escaped. */

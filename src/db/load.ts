@@ -13,8 +13,8 @@ import { insertErrorValues, setAside } from './error-values.ts';
 import { insertSql } from './images.ts';
 import { kindOf, type Kind } from './kinds.ts';
 import { ident, list, qualified } from './sql.ts';
-import { Lines, linesOf, type SomeLines } from './lines.ts';
-import { sizeOf, type Gather } from './stream.ts';
+import { Lines, linesOf, type Blocks, type SomeLines } from './lines.ts';
+import { weightOf, type Gather } from './stream.ts';
 
 export type LoadMethod = 'load-data' | 'insert';
 
@@ -99,10 +99,7 @@ async function* watchedRows(
   watch: Watch,
 ): AsyncGenerator<readonly RawRow[]> {
   for await (const batch of batches) {
-    watch(
-      batch.length,
-      batch.reduce((sum, row) => sum + sizeOf(row), 0),
-    );
+    watch(batch.length, weightOf(batch));
     yield batch;
   }
 }
@@ -125,8 +122,8 @@ export async function writeImages(
   { method, isReplacing }: { readonly method: LoadMethod; readonly isReplacing: boolean },
 ): Promise<void> {
   if (images.length === 0) return;
-  const bytes = images.reduce((sum, image) => sum + sizeOf(image), 0);
-  await loadRows(target, table, [images], bytes < LOADED_BYTES_MIN ? 'insert' : method, isReplacing);
+  const way = weightOf(images) < LOADED_BYTES_MIN ? 'insert' : method;
+  await loadRows(target, table, [images], way, isReplacing);
 }
 
 interface Into {
@@ -146,7 +143,7 @@ async function insertAll(target: Session, { table, isReplacing }: Into, rows: Ba
 async function loadAll(
   target: Session,
   { table, isReplacing }: Into,
-  batches: AsyncIterable<SomeLines>,
+  batches: AsyncIterable<Blocks>,
 ): Promise<number> {
   let count = 0;
   const counted = async function* (): AsyncGenerator<Buffer> {

@@ -160,6 +160,9 @@ async function arrival(
   }
 }
 
+/** Bytes of the values of rows. */
+export const weightOf = (rows: readonly RawRow[]): number => rows.reduce((sum, row) => sum + sizeOf(row), 0);
+
 /** Bytes of a row's values. Asked of every row of a copy, so it is a loop. */
 export function sizeOf(row: RawRow): number {
   let sum = 2 * row.length;
