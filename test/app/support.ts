@@ -22,8 +22,8 @@ export interface App {
   readonly flip: (tenant: string, to: Stage) => Promise<StageRow>;
 }
 
-export function useApp(urls: () => PairUrls = stackInfo): App {
-  const fixture = useFixture(TABLES, urls);
+export function useApp(urls: () => PairUrls = stackInfo, tables: readonly string[] = TABLES): App {
+  const fixture = useFixture(tables, urls);
   const routers: Router[] = [];
   afterEach(async () => {
     await Promise.all(routers.splice(0).map((router) => router.close()));
