@@ -16,7 +16,7 @@ import {
   type TableProgress,
 } from './copy-cursor.ts';
 import { copyWindow, tenantIndex, WindowTooLarge, type CopiedWindow } from './copy-window.ts';
-import { explained } from './shapes.ts';
+import { explained, SIDES } from './shapes.ts';
 import { heldLimits } from './held.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { Throttle } from './throttle.ts';
@@ -153,7 +153,7 @@ class Copy {
         rows = copied.rows;
         continue;
       }
-      this.#took(part, Math.max(rows, copied.bytes / ROW_BYTES), Date.now() - started);
+      this.#took(part, Math.max(rows, copied.bytes / ROW_BYTES), copied.tookOn);
       part = copied.cursor;
       this.#keep(part);
       this.#report(part, null);
@@ -173,10 +173,10 @@ class Copy {
     }
   }
 
-  /** A window reads one side and writes the other in step; the one that is written to is the slower. */
-  #took({ tableId }: CopyCursor, rows: number, ms: Milliseconds): void {
+  #took({ tableId }: CopyCursor, rows: number, tookOn: CopiedWindow['tookOn']): void {
+    const { tenant } = this.#slice;
     const what = `the copy of ${this.#nameOf(tableId)}`;
-    this.#throttle.took({ side: 'target', what, tenant: this.#slice.tenant, ms, rows });
+    for (const side of SIDES) this.#throttle.took({ side, what, tenant, ms: tookOn[side], rows });
   }
 
   #nameOf(tableId: number): string {

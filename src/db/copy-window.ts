@@ -5,6 +5,7 @@
  * read has a journal row, and that is applied later. Where the application mirrors there is no journal: there the
  * range is held still on the source until the target has committed (`held.ts`).
  */
+import type { Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { cheaperIndex } from './access-path.ts';
 import { modeOf } from './capture-mode.ts';
@@ -18,7 +19,8 @@ import { selectImage } from './images.ts';
 import { afterKey, keysJoin, keySql, keysTable, upToKey } from './keys.ts';
 import { loadMethod, loadQuery, type Watch } from './load.ts';
 import { shareTenant } from './lock.ts';
-import { assertShapes } from './shapes.ts';
+import { assertShapes, type Side } from './shapes.ts';
+import { SideClock } from './side-clock.ts';
 import { ident, list, qualified } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -32,6 +34,8 @@ export interface CopiedWindow {
   readonly cursor: CopyCursor;
   readonly rows: number;
   readonly bytes: number;
+  /** Time in the statements of each side; what was waited for locks is neither's. */
+  readonly tookOn: Readonly<Record<Side, Milliseconds>>;
 }
 
 /** The window holds more bytes than it may; nothing of it was kept. */
@@ -114,10 +118,12 @@ export async function copyWindow(
   bounds: WindowBounds,
 ): Promise<CopiedWindow> {
   const table = tracked.source(part.tableId);
+  const asked = performance.now();
   const few = await fewAtOnce(pair, tracked, run.tenant, part, bounds.rows);
   const cut = few === null ? await windowEnd(pair, table, run.tenant, part, bounds.rows) : null;
   const range = { after: part.afterKey, end: cut ?? part.endKey };
   const index = few ?? (await readIndex(pair.source, table, run.tenant, range));
+  const cutting = performance.now() - asked;
   const method = await loadMethod(pair.target, pair.control);
   const hold = HOLDS[tracked.capture];
   const locks = {
@@ -126,7 +132,8 @@ export async function copyWindow(
   };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     try {
-      return await hold(pair, locks, async (source, target) => {
+      const { clock, ...copied } = await hold(pair, locks, async (source, target) => {
+        const clock = new SideClock(source, target);
         const measured = { rows: 0, bytes: 0 };
         await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
         const ids = [part.tableId];
@@ -136,6 +143,7 @@ export async function copyWindow(
           method,
           watch: bounded(bounds.bytes, measured),
         });
+        if (method === 'load-data') clock.streamed();
         await assertShapes(pair, tracked, { on: source, side: 'source', ids });
         // After the first touch: from here to the commit no ALTER gets past our metadata lock.
         await assertShapes(pair, tracked, { on: target, side: 'target', ids });
@@ -146,8 +154,10 @@ export async function copyWindow(
           finished: cut === null || cut === part.endKey,
         };
         await moveCursor(target, pair, run, { from: part, to: cursor });
-        return { cursor, ...measured };
+        return { cursor, ...measured, clock };
       });
+      const { source, target } = clock.took();
+      return { ...copied, tookOn: { source: cutting + source, target } };
     } catch (error) {
       if (!(error instanceof DatabaseError) || error.errno !== 1062) throw error;
       await freeUniqueValues(pair, tracked, run.tenant, { tableId: part.tableId, range });

@@ -71,6 +71,7 @@ export class Session {
   readonly #settings: Settings;
   readonly #server: () => Server | null;
   #destroyed = false;
+  #waited: Milliseconds = 0;
 
   constructor(connection: PoolConnection, settings: Settings, server: () => Server | null) {
     this.#connection = connection;
@@ -81,6 +82,11 @@ export class Session {
   /** Does the server know `VALUES ROW(…)`? */
   get takesRows(): boolean {
     return takesRows(this.#server());
+  }
+
+  /** For the server's answers since it was acquired; a `load` waits for whoever makes its bytes as well. */
+  get waited(): Milliseconds {
+    return this.#waited;
   }
 
   /** Rows of byte values in column order. */
@@ -121,7 +127,10 @@ export class Session {
   /** As `stream`, in batches of another kind. */
   gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
     this.#tell(sql, []);
-    return streamRows(this.#connection, sql, this.#settings, () => this.destroy(), gather);
+    const { side, deadline } = this.#settings;
+    const giveUp = () => this.destroy();
+    const waited = (ms: Milliseconds) => void (this.#waited += ms);
+    return streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather);
   }
 
   /**
@@ -181,6 +190,7 @@ export class Session {
   async pass(statement: QueryOptions): Promise<[unknown, FieldPacket[]]> {
     const { side, deadline } = this.#settings;
     this.#tell(statement.sql, (statement.values ?? []) as Param[]);
+    const asked = performance.now();
     let timer: NodeJS.Timeout | undefined;
     // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
     const silence = new Promise<never>((_, reject) => {
@@ -195,6 +205,7 @@ export class Session {
       throw stripError(side, error);
     } finally {
       clearTimeout(timer);
+      this.#waited += performance.now() - asked;
     }
   }
 

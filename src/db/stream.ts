@@ -7,6 +7,7 @@ import type { Writable } from 'node:stream';
 
 import type { PoolConnection } from 'mysql2/promise';
 
+import type { Milliseconds } from '../domain/duration.ts';
 import { TransientDatabaseError } from '../domain/errors.ts';
 import type { RawRow, Settings } from './database.ts';
 import { stripError } from './faults.ts';
@@ -80,12 +81,18 @@ export function valuesOf(packet: RowPacket): RawRow {
   return values;
 }
 
+interface Reader extends Pick<Settings, 'side' | 'deadline'> {
+  /** Called when nobody will read the rest. */
+  readonly giveUp: () => void;
+  /** Called after each wait for the server. */
+  readonly waited: (ms: Milliseconds) => void;
+}
+
 /** @throws TransientDatabaseError when the server says nothing within the deadline */
 export async function* streamRows<Batch>(
   connection: PoolConnection,
   sql: string,
-  { side, deadline }: Settings,
-  giveUp: () => void,
+  { side, deadline, giveUp, waited }: Reader,
   gather: Gather<Batch>,
 ): AsyncGenerator<Batch> {
   const wire = core(connection);
@@ -128,10 +135,12 @@ export async function* streamRows<Batch>(
       else if (failure !== null) throw stripError(side, failure);
       else if (ended) return;
       else {
+        const asked = performance.now();
         const arrived = arrival(deadline, side, (resolve) => (wake = resolve));
         // Packets that were held back are handed over at once: whoever waits must be known by then.
         wire.resume();
         await arrived;
+        waited(performance.now() - asked);
       }
     }
   } finally {
