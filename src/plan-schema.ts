@@ -7,6 +7,7 @@
 import { z } from 'zod';
 
 import { CAPTURES } from './domain/capture.ts';
+import { WEEKDAYS, type FlipHours, type Freeze } from './domain/change-window.ts';
 import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
 import { THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
 
@@ -109,6 +110,69 @@ const tenant = z
   .union([z.string(), z.int()], { error: 'is not a tenant id; write it in quotes' })
   .transform(String);
 
+const clock = (by: string) =>
+  z
+    .string({ error: `is not a time of day; write it in quotes, such as "${by}"` })
+    .regex(/^([01]\d|2[0-3]):[0-5]\d$|^24:00$/, { error: `is not a time of day; write for example "${by}"` })
+    .default(by);
+
+const isTimeZone = (name: string): boolean => {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+};
+
+const flipHours = z
+  .strictObject(
+    {
+      days: z
+        .array(z.enum(WEEKDAYS, { error: `is no weekday; write ${WEEKDAYS.join(', ')}` }), {
+          error: 'is not a list; write the weekdays as [mon, tue]',
+        })
+        .min(1, { error: 'is empty; name a weekday, or take flips out' })
+        .default(['mon', 'tue', 'wed', 'thu', 'fri']),
+      from: clock('09:00'),
+      to: clock('17:00'),
+      timeZone: text('write a time zone such as Europe/Berlin')
+        .refine(isTimeZone, { error: 'is no time zone; write a name such as Europe/Berlin or UTC' })
+        .default('UTC'),
+    },
+    { error: 'is no block of hours; write { days: [mon, tue], from: "09:00", to: "17:00" }' },
+  )
+  .refine(({ from, to }) => from < to, {
+    error: 'ends before it begins; let from be earlier than to',
+    path: ['to'],
+  })
+  .transform((given): FlipHours => given);
+
+const day = (what: string) =>
+  z
+    .string({ error: `is not a date; write ${what} in quotes, such as "2026-12-20"` })
+    .transform((given, context) => {
+      const at = /^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}Z)?$/.test(given) ? Date.parse(given) : Number.NaN;
+      if (!Number.isNaN(at)) return at;
+      const message = 'is not a date; write for example "2026-12-20", or "2026-12-20T18:00Z"';
+      context.issues.push({ code: 'custom', message, input: given });
+      return z.NEVER;
+    });
+
+const freeze = z
+  .strictObject(
+    {
+      from: day('the first day'),
+      to: day('the first day after'),
+      why: text('write why').default('a freeze of the plan'),
+    },
+    { error: 'is no freeze; write { from: "2026-12-20", to: "2027-01-02", why: the holidays }' },
+  )
+  .refine(({ from, to }) => from < to, {
+    error: 'ends before it begins; let from be earlier than to',
+    path: ['to'],
+  })
+  .transform((given): Freeze => given);
+
 const wave = z.strictObject(
   {
     name: text('give the wave a name').min(1, { error: 'is empty; give the wave a name' }).max(128, {
@@ -121,6 +185,14 @@ const wave = z.strictObject(
       .boolean({ error: 'is neither true nor false; write one of them' })
       .default(true)
       .describe('Does `ready` wait for an operator?'),
+    atOnce: count(5, 1, 100_000).describe('Tenants between their start and ramp at once'),
+    every: duration('0s', 0).describe('Pause between two starts of the fleet'),
+    soak: duration('7d', 0).describe('Clean time in ramp of all its tenants before the next wave begins'),
+    maxStopped: count(1, 0, 100_000).describe('One more stopped tenant, and the fleet stops itself'),
+    flips: flipHours
+      .nullable()
+      .default(null)
+      .describe('When reads may be flipped to the target; without it at any time'),
   },
   { error: 'is not a wave; write { name: internal, tenants: [acme] }' },
 );
@@ -172,6 +244,12 @@ export const planSchema = z
       waves: z
         .array(wave, { error: 'is not a list of waves; write - { name: internal, tenants: [acme] }' })
         .default([]),
+      freeze: z
+        .array(freeze, {
+          error: 'is not a list; write - { from: "2026-12-20", to: "2027-01-02", why: the holidays }',
+        })
+        .default([])
+        .describe('Spans in which no reads are flipped to the target; times are UTC'),
       durations: block(DURATIONS, '{ soak: 7d }').prefault({}),
       limits: block(
         {

@@ -11,6 +11,8 @@ source: { urlEnv: SWITCHBACK_SOURCE, schema: portal }
 target: { urlEnv: SWITCHBACK_TARGET, schema: portal }
 `;
 const TABLES = 'tables: { messages: { tenant: { column: tenant_id } } }\n';
+/** Of a wave that says nothing more. */
+const WAVE = { approval: true, atOnce: 5, every: 0, soak: 604_800_000, maxStopped: 1, flips: null };
 const WAVES = 'waves: [{ name: first, tenants: [acme] }]\n';
 
 function problemsOf(use: () => unknown): readonly Problem[] {
@@ -40,7 +42,8 @@ describe('a plan', () => {
       capture: 'triggers',
       temporal: { namespace: 'default' },
       tables: [{ name: 'messages', tenancy: { kind: 'column', column: 'tenant_id' }, time: null }],
-      waves: [{ name: 'first', tenants: ['acme'], approval: true }],
+      waves: [{ ...WAVE, name: 'first', tenants: ['acme'] }],
+      freeze: [],
       durations: {
         shadow: 259_200_000,
         soak: 604_800_000,
@@ -81,8 +84,16 @@ tables:
   receipts:   { tenant: { parent: deliveries, column: delivery_no, references: no } }
   countries:  { tenant: shared }
 waves:
-  - { name: internal, tenants: [acme, 42], approval: false }
+  - name: internal
+    tenants: [acme, 42]
+    approval: false
+    atOnce: 2
+    every: 1m
+    soak: 1d
+    maxStopped: 0
+    flips: { days: [mon, sun], to: "18:30", timeZone: Europe/Berlin }
   - { name: first, tenants: ["Ünï 🚀"] }
+freeze: [{ from: "2026-12-20", to: "2027-01-02T06:00Z", why: the holidays }]
 durations: { soak: 1.5s, shadow: 0s }
 limits: { rowsPerSecond: 100 }
 `,
@@ -105,8 +116,20 @@ limits: { rowsPerSecond: 100 }
       { name: 'countries', tenancy: { kind: 'shared' }, time: null },
     ]);
     expect(plan.waves).toEqual([
-      { name: 'internal', tenants: ['acme', '42'], approval: false },
-      { name: 'first', tenants: ['Ünï 🚀'], approval: true },
+      {
+        name: 'internal',
+        tenants: ['acme', '42'],
+        approval: false,
+        atOnce: 2,
+        every: 60_000,
+        soak: 86_400_000,
+        maxStopped: 0,
+        flips: { days: ['mon', 'sun'], from: '09:00', to: '18:30', timeZone: 'Europe/Berlin' },
+      },
+      { ...WAVE, name: 'first', tenants: ['Ünï 🚀'] },
+    ]);
+    expect(plan.freeze).toEqual([
+      { from: Date.UTC(2026, 11, 20), to: Date.UTC(2027, 0, 2, 6), why: 'the holidays' },
     ]);
     expect(plan.durations).toMatchObject({ soak: 1_500, shadow: 0, lease: 5_000 });
     expect([plan.redis, plan.control.schema, plan.temporal.namespace]).toEqual([
@@ -164,6 +187,21 @@ limits: { windowRows: 1.5 }
     ['nothing in it', '', 'plan.yaml (line 1) is not a plan'],
     ['no table', `${HEAD}tables: {}\n${WAVES}`, 'tables (line 4) is empty'],
     ['no wave', HEAD + TABLES, 'waves (line 1) is missing'],
+    [
+      'hours that end before they begin',
+      `${HEAD}${TABLES}waves: [{ name: a, tenants: [acme], flips: { from: "18:00", to: "09:00" } }]`,
+      'waves[0].flips.to (line 5) ends before it begins',
+    ],
+    [
+      'an unknown time zone',
+      `${HEAD}${TABLES}waves: [{ name: a, tenants: [acme], flips: { timeZone: Berlin } }]`,
+      'waves[0].flips.timeZone (line 5) is no time zone',
+    ],
+    [
+      'a freeze without a date',
+      `${HEAD}${TABLES}${WAVES}freeze: [{ from: soon, to: "2027-01-02" }]`,
+      'freeze[0].from (line 6) is not a date',
+    ],
     ['empty waves', `${HEAD}${TABLES}waves: []`, 'waves (line 5) is empty'],
     [
       'a wave without tenants',

@@ -1,5 +1,6 @@
 /** The plan as the program sees it: parsed, every default filled in, every duration in milliseconds. */
 import type { Capture } from './capture.ts';
+import type { FlipHours, Freeze } from './change-window.ts';
 import type { Milliseconds } from './duration.ts';
 import { SHARED } from './stage.ts';
 
@@ -26,11 +27,25 @@ export interface TablePlan {
   readonly time: string | null;
 }
 
-export interface Wave {
+/** What the fleet obeys for one wave. */
+export interface WavePolicy {
   readonly name: string;
-  readonly tenants: readonly string[];
   /** Does `ready` wait for an operator's `advance`? */
   readonly approval: boolean;
+  /** Tenants between their start and `ramp` at once. */
+  readonly atOnce: number;
+  /** Pause between two starts; 0: none. */
+  readonly every: Milliseconds;
+  /** Clean time in `ramp` that each of its tenants needs before the next wave begins. */
+  readonly soak: Milliseconds;
+  /** One more stopped tenant, and the fleet stops itself. */
+  readonly maxStopped: number;
+  /** When reads may be flipped to the target; null: at any time. */
+  readonly flips: FlipHours | null;
+}
+
+export interface Wave extends WavePolicy {
+  readonly tenants: readonly string[];
 }
 
 export interface Durations {
@@ -116,6 +131,8 @@ export interface Plan {
   readonly temporal: { readonly namespace: string };
   readonly tables: readonly TablePlan[];
   readonly waves: readonly Wave[];
+  /** No reads are flipped to the target in these spans. */
+  readonly freeze: readonly Freeze[];
   readonly durations: Durations;
   readonly limits: Limits;
   readonly gates: Gates;
@@ -127,20 +144,56 @@ export interface TenantPlan extends Pick<Plan, 'name' | 'durations' | 'limits' |
   readonly approval: boolean;
   /** Does the plan have shared tables? They move first, as the pseudo-tenant `_shared`. */
   readonly hasShared: boolean;
+  /** None: at any time. */
+  readonly flips?: FlipHours;
+  readonly freeze?: readonly Freeze[];
+}
+
+/** What the fleet's workflow carries: every tenant's plan is made of it. Who belongs to a wave is in the control schema. */
+export interface FleetPlan extends Omit<TenantPlan, 'wave' | 'approval' | 'flips'> {
+  readonly waves: readonly WavePolicy[];
 }
 
 export const waveOf = (plan: Plan, tenant: string): Wave | null =>
   plan.waves.find((wave) => wave.tenants.includes(tenant)) ?? null;
 
-export const tenantPlan = (plan: Plan, tenant: string): TenantPlan => ({
+export const fleetPlan = (plan: Plan): FleetPlan => ({
   name: plan.name,
   durations: plan.durations,
   limits: plan.limits,
   gates: plan.gates,
-  wave: waveOf(plan, tenant)?.name ?? tenant,
-  approval: waveOf(plan, tenant)?.approval ?? true,
   hasShared: plan.tables.some((table) => table.tenancy.kind === 'shared'),
+  ...(plan.freeze.length === 0 ? {} : { freeze: plan.freeze }),
+  waves: plan.waves.map(({ name, approval, atOnce, every, soak, maxStopped, flips }) => ({
+    name,
+    approval,
+    atOnce,
+    every,
+    soak,
+    maxStopped,
+    flips,
+  })),
 });
+
+/** @param wave null: the tenant stands in no wave, and so waits for an operator */
+export const planInWave = (
+  { name, durations, limits, gates, hasShared, freeze }: FleetPlan,
+  wave: WavePolicy | null,
+  tenant: string,
+): TenantPlan => ({
+  name,
+  durations,
+  limits,
+  gates,
+  wave: wave?.name ?? tenant,
+  approval: wave?.approval ?? true,
+  hasShared,
+  ...(wave?.flips == null ? {} : { flips: wave.flips }),
+  ...(freeze === undefined ? {} : { freeze }),
+});
+
+export const tenantPlan = (plan: Plan, tenant: string): TenantPlan =>
+  planInWave(fleetPlan(plan), waveOf(plan, tenant), tenant);
 
 /** Nobody reads as `_shared`: it has no shadow samples and asks no operator. */
 export const forShared = (tenant: string, plan: TenantPlan): TenantPlan =>

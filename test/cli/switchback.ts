@@ -91,7 +91,8 @@ export async function writePlan(folder: string, plan: Plan, name = 'switchback.y
     plan.tables.map((table) => [table.name, { tenant: tenant(table.tenancy), time: table.time }]),
   );
   const limits = { ...plan.limits, windowTarget: `${plan.limits.windowTarget}ms` };
-  await writeFile(path, stringify({ ...plan, durations, limits, tables }));
+  const waves = plan.waves.map((wave) => ({ ...wave, every: `${wave.every}ms`, soak: `${wave.soak}ms` }));
+  await writeFile(path, stringify({ ...plan, durations, limits, tables, waves }));
   return path;
 }
 

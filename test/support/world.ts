@@ -16,7 +16,7 @@ import type { Capture } from '../../src/domain/capture.ts';
 import type { CommandName } from '../../src/domain/command.ts';
 import { taskQueue, tenantWorkflowId } from '../../src/domain/ids.ts';
 import type { Mode, Phase } from '../../src/domain/phase.ts';
-import { tenantPlan, type Durations, type Plan } from '../../src/domain/plan.ts';
+import { tenantPlan, type Durations, type Plan, type Wave } from '../../src/domain/plan.ts';
 import { createLog } from '../../src/log.ts';
 import { closePair, openPair } from '../../src/connect.ts';
 import { installRuntime, startWorker, type RunningWorker, type WorkerOptions } from '../../src/worker.ts';
@@ -44,6 +44,16 @@ export const QUICK: Durations = {
   missingAgain: 60_000,
   lease: 5_000,
   settle: 300,
+};
+
+/** What a plan that says nothing gets, with a soak of moments. */
+export const WAVE: Omit<Wave, 'name' | 'tenants'> = {
+  approval: false,
+  atOnce: 5,
+  every: 0,
+  soak: 500,
+  maxStopped: 1,
+  flips: null,
 };
 
 export interface World {
@@ -76,7 +86,14 @@ const TABLES = [
 
 export function useWorld(
   tenants: readonly string[],
-  overrides: { durations?: Partial<Durations>; approval?: boolean; rows?: number; capture?: Capture } = {},
+  overrides: {
+    durations?: Partial<Durations>;
+    approval?: boolean;
+    rows?: number;
+    capture?: Capture;
+    /** Instead of one wave with all of them. */
+    waves?: readonly Wave[];
+  } = {},
 ): () => World {
   const suffix = randomBytes(4).toString('hex');
   const schema = `app_${suffix}`;
@@ -106,7 +123,8 @@ export function useWorld(
           time: null,
         },
       ],
-      waves: [{ name: 'first', tenants, approval: overrides.approval ?? false }],
+      waves: overrides.waves ?? [{ ...WAVE, name: 'first', tenants, approval: overrides.approval ?? false }],
+      freeze: [],
       durations: { ...QUICK, ...overrides.durations },
       limits: {
         windowTarget: 300,
