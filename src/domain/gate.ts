@@ -5,6 +5,7 @@
  * the verdict. A number that could not be read is null, and a gate over null is closed.
  */
 import { NO_JOURNAL, type Capture } from './capture.ts';
+import { sayHours, whyNoFlip } from './change-window.ts';
 import { formatDuration, type Milliseconds } from './duration.ts';
 import type { Phase } from './phase.ts';
 import type { TenantPlan } from './plan.ts';
@@ -143,6 +144,15 @@ const GATES = {
     needs: plan.approval ? "an operator's advance" : 'nothing',
     clear: 'switchback advance TENANT --reason "..."',
   }),
+  'change-window': ({ evidence: { at }, plan: { flips = null, freeze = [] } }) => {
+    const why = whyNoFlip(at, flips, freeze);
+    return {
+      open: why === null,
+      saw: why ?? 'reads may be flipped now',
+      needs: flips === null ? 'no freeze' : `${sayHours(flips)}, and no freeze`,
+      clear: WAIT,
+    };
+  },
   capture: ({ evidence: { captureLost, capture } }) => ({
     open: captureLost === null,
     saw: captureLost ?? (capture === 'triggers' ? 'capture stands' : 'the application writes both sides'),
@@ -184,9 +194,9 @@ export const PHASE_GATES: Readonly<Record<Phase, readonly GateName[]>> = {
   'dual-write': ['capture', 'journal-age', 'nodes'],
   backfill: ['capture', 'copied'],
   reconcile: ['capture', 'clean-passes', 'open-drift'],
-  shadow: ['capture', 'shared', 'clean-time', 'open-drift', 'shadow-samples', 'shadow-equal', 'journal-age'],
+  shadow: ['capture', 'shared', 'clean-time', 'open-drift', 'shadow-samples', 'shadow-equal', 'journal-age', 'change-window'],
   drill: ['certificate'],
-  ready: ['capture', 'approval', 'certificate', 'open-drift', 'shadow-equal', 'journal-age', 'nodes'],
+  ready: ['capture', 'approval', 'certificate', 'open-drift', 'shadow-equal', 'journal-age', 'nodes', 'change-window'],
   ramp: ['capture', 'soak', 'open-drift', 'promote'],
   'rolling-back': [],
   aborted: [],

@@ -212,6 +212,7 @@ describe('P6: no read flip without evidence', () => {
     approved: false,
     plan: {
       name: 'plan',
+      freeze: [{ from: 0, to: 2_000_000_000_000, why: 'nobody flips' }],
       wave: 'first',
       approval: true,
       hasShared: true,
