@@ -1,24 +1,25 @@
 /**
  * The flip back that needs the source's control schema and nothing else: no Temporal, no worker, no Redis.
  *
- * Only tenants in `read-target` are flipped, each by compare-and-set; whoever else was named is refused with
+ * Only tenants in `read-target` are flipped, all in one transaction; whoever else was named is refused with
  * the reason. Redis hears of it if it can; the nodes' poll finds it anyway.
  */
 import { randomUUID } from 'node:crypto';
 
-import { StaleEpochError } from '../domain/errors.ts';
 import { SECOND } from '../domain/duration.ts';
-import { tripBack } from '../db/migrations.ts';
-import { readStage, readStages, type StageRow } from '../db/stages.ts';
+import { readStages, type StageRow } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
+import { tripBackMany } from '../db/trip-back-many.ts';
 import type { Handler } from './commands.ts';
-import type { Context, Who } from './context.ts';
+import type { Context } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { awaitNodes, sayFollowed, type Followed } from './following.ts';
-import { oneLine } from './terminal.ts';
+import type { Input } from './input.ts';
+import { oneLine, type Outcome } from './terminal.ts';
 
 const REDIS_WITHIN = 300;
 const NODES_WITHIN = 10 * SECOND;
+const NEXT_MAX = 5;
 
 interface Refused {
   readonly tenant: string;
@@ -30,22 +31,26 @@ export const run: Handler = async (context, input) => {
   const all = input.has('all');
   if (all === named.length > 0)
     throw new CliFailure('usage', 'rollback --direct needs tenants, or --all, and not both');
+  return rollBack(context, input, all ? null : named);
+};
+
+/** @param named null: every tenant; those that do not read from the target are only listed */
+export async function rollBack(
+  context: Context,
+  input: Input,
+  named: readonly string[] | null,
+): Promise<Outcome> {
   const who = await context.who();
   const pair = await context.pair();
   const publisher = await openPublisher(context);
-  const tenants = all ? (await readStages(pair.source, pair.control, -1)).map((row) => row.tenant) : named;
-  const flipped: StageRow[] = [];
-  const refused: Refused[] = [];
   const requestId = input.text('requestId') ?? randomUUID();
-  for (const tenant of tenants) {
-    const done = await flipBack(pair, tenant, who, requestId);
-    if ('why' in done) refused.push(done);
-    else flipped.push(done);
-  }
+  const flipped = await tripBackMany(pair, named, { ...who, requestId });
+  const refused = await whoWasNot(pair, named, flipped);
   const published = flipped.length > 0 && (await publisher.ready(REDIS_WITHIN));
   if (published) await Promise.all(flipped.map((row) => publisher.publish(row)));
   const last = flipped.at(-1);
   const followed = last === undefined ? null : await awaitNodes(pair, last, NODES_WITHIN);
+  const all = named === null;
   return {
     data: { requestId, published, nodes: followed, flipped: flipped.map(shown), refused },
     lines: [
@@ -55,32 +60,30 @@ export const run: Handler = async (context, input) => {
       ...refused.map(({ tenant, why }) => `${oneLine(tenant)}: refused: ${why}.`),
       ...summary({ flipped, followed, published, all }),
     ],
-    next: flipped.map((row) => context.line('why', row.tenant)),
+    next: flipped.slice(0, NEXT_MAX).map((row) => context.line('why', row.tenant)),
     kind: kindOf({ refused, all, followed }),
   };
-};
+}
 
 const shown = ({ tenant, stage, epoch, version }: StageRow) => ({ tenant, stage, epoch, version });
 
-async function flipBack(
+async function whoWasNot(
   pair: Pair,
-  tenant: string,
-  who: Who,
-  requestId: string,
-): Promise<StageRow | Refused> {
-  try {
-    const row = await tripBack(pair, tenant, who.actor, who.reason, requestId);
-    if (row !== null) return row;
-    const standing = await readStage(pair.source, pair.control, tenant);
-    const why =
-      standing === null
-        ? 'it was never started'
-        : `it is in ${standing.stage}, so its reads come from the source`;
-    return { tenant, why };
-  } catch (error) {
-    if (!(error instanceof StaleEpochError)) throw error;
-    return { tenant, why: error.message };
-  }
+  named: readonly string[] | null,
+  flipped: readonly StageRow[],
+): Promise<Refused[]> {
+  const done = new Set(flipped.map(({ tenant }) => tenant));
+  const standing = new Map(
+    (await readStages(pair.source, pair.control, -1)).map(({ tenant, stage }) => [tenant, stage]),
+  );
+  return (named ?? [...standing.keys()])
+    .filter((tenant) => !done.has(tenant))
+    .map((tenant) => {
+      const stage = standing.get(tenant);
+      const why =
+        stage === undefined ? 'it was never started' : `it is in ${stage}, so its reads come from the source`;
+      return { tenant, why };
+    });
 }
 
 interface Summary {

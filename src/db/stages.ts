@@ -111,7 +111,7 @@ export async function admitStage(source: Database, control: string, tenant: stri
 }
 
 /** Holds the fleet's version row until the transaction ends: changes commit in the order of their versions. */
-async function nextVersion(session: Session, control: string): Promise<number> {
+export async function nextVersion(session: Session, control: string): Promise<number> {
   await session.run(
     `UPDATE ${qualified(control, 'version')} SET change_version = LAST_INSERT_ID(change_version + 1) WHERE id = 1`,
   );
