@@ -2,13 +2,19 @@
 import { controlActivities, type ControlActivities } from './control.ts';
 import { dataActivities, type DataActivities } from './data.ts';
 import type { Deps } from './deps.ts';
+import {
+  fleetActivities,
+  fleetWaitActivities,
+  type FleetActivities,
+  type FleetWaitActivities,
+} from './fleet.ts';
 import { reconcileActivities, type ReconcileActivities } from './reconcile.ts';
 
-export type { ControlActivities, DataActivities, ReconcileActivities };
+export type { ControlActivities, DataActivities, FleetActivities, FleetWaitActivities, ReconcileActivities };
 export type { Deps } from './deps.ts';
 
 export const createActivities = (deps: Deps) => ({
-  control: controlActivities(deps),
+  control: { ...controlActivities(deps), ...fleetActivities(deps) },
   data: dataActivities(deps),
-  reconcile: reconcileActivities(deps),
+  reconcile: { ...reconcileActivities(deps), ...fleetWaitActivities(deps) },
 });

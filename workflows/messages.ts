@@ -5,10 +5,12 @@
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { CommandName } from '../src/domain/command.ts';
+import type { FleetCommandName } from '../src/domain/fleet-command.ts';
 import type { GateVerdict, Waiver } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
-import type { TenantPlan } from '../src/domain/plan.ts';
+import type { FleetPlan, TenantPlan } from '../src/domain/plan.ts';
 import type { Stage } from '../src/domain/stage.ts';
+import type { WaveCounts } from '../src/domain/wave.ts';
 
 export interface TenantInput {
   readonly tenant: string;
@@ -57,3 +59,33 @@ export interface ReconcileInput {
   readonly tenantWorkflowId: string;
   readonly plan: TenantPlan;
 }
+
+export interface FleetInput {
+  readonly plan: FleetPlan;
+  /** Who started it; kept with the decision. */
+  readonly by: { readonly actor: string; readonly reason: string };
+  /** Of a run that continues itself: the one before, and the requests that were seen. */
+  readonly after?: { readonly runId: string; readonly seen: readonly string[] };
+  /** Events after which a run continues as new; a test asks for fewer. */
+  readonly eventsMax?: number;
+}
+
+export interface FleetStatus {
+  readonly wave: string;
+  readonly mode: Mode;
+  readonly reason: string | null;
+  readonly counts: readonly WaveCounts[];
+  readonly refusals: readonly string[];
+}
+
+export interface FleetReceipt {
+  readonly accepted: true;
+  readonly wave: string;
+  readonly mode: Mode;
+  readonly message: string;
+}
+
+export const fleetStatus = defineQuery<FleetStatus>('status');
+export const applyFleetPlan = defineSignal<[FleetPlan]>('applyPlan');
+export const fleetSignal = (name: FleetCommandName) => defineSignal<[unknown]>(name);
+export const fleetUpdate = (name: FleetCommandName) => defineUpdate<FleetReceipt, [unknown]>(name);

@@ -4,7 +4,13 @@
  */
 import { proxyActivities } from '@temporalio/workflow';
 
-import type { ControlActivities, DataActivities, ReconcileActivities } from '../activities/index.ts';
+import type {
+  ControlActivities,
+  DataActivities,
+  FleetActivities,
+  FleetWaitActivities,
+  ReconcileActivities,
+} from '../activities/index.ts';
 import { MINUTE, SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import { taskQueue } from '../src/domain/ids.ts';
 
@@ -14,8 +20,8 @@ export const SLICE: Milliseconds = 15 * MINUTE;
 const common = { cancellationType: 'WAIT_CANCELLATION_COMPLETED' } as const;
 
 /** Retried for ever with short pauses: a rollback must go through as soon as the database answers. */
-export const control = (migration: string, summary: string): ControlActivities =>
-  proxyActivities<ControlActivities>({
+export const control = (migration: string, summary: string): ControlActivities & FleetActivities =>
+  proxyActivities<ControlActivities & FleetActivities>({
     ...common,
     taskQueue: taskQueue(migration, 'control'),
     startToCloseTimeout: MINUTE,
@@ -42,8 +48,8 @@ export const reconcile = (
   migration: string,
   summary: string,
   longest: Milliseconds = SLICE,
-): ReconcileActivities =>
-  proxyActivities<ReconcileActivities>({
+): ReconcileActivities & FleetWaitActivities =>
+  proxyActivities<ReconcileActivities & FleetWaitActivities>({
     ...slices,
     taskQueue: taskQueue(migration, 'reconcile'),
     startToCloseTimeout: longest + 5 * MINUTE,

@@ -3,34 +3,12 @@
  * Handlers are loaded when they are chosen, so that `--help` and a typing slip cost no driver.
  */
 import { COMMAND_NAMES, COMMANDS as VERBS, type CommandName } from '../domain/command.ts';
-import type { Context } from './context.ts';
+import { REQUEST_ID, WHO, WITHOUT_PAYLOAD, type CommandRow, type OptionRow } from './command-row.ts';
 import { EXITS } from './exit.ts';
-import { count, phase, until, type Input } from './input.ts';
-import type { Outcome } from './terminal.ts';
+import { FLEET_ROWS } from './fleet-commands.ts';
+import { count, phase, until } from './input.ts';
 
-export type Handler = (context: Context, input: Input) => Promise<Outcome>;
-
-export interface OptionRow {
-  readonly flags: string;
-  readonly does: string;
-  readonly parse?: (text: string) => unknown;
-}
-
-export interface CommandRow {
-  /** One word, or a group and a word. */
-  readonly name: string;
-  readonly alias?: string;
-  readonly group: string;
-  readonly args: readonly string[];
-  readonly options: readonly OptionRow[];
-  readonly summary: string;
-  /** Longer, for the command's own help. */
-  readonly does?: string;
-  readonly examples: readonly string[];
-  /** Runs until Ctrl-C, which ends it well. */
-  readonly lasts?: boolean;
-  readonly load: () => Promise<{ readonly run: Handler }>;
-}
+export type { Handler, OptionRow, CommandRow } from './command-row.ts';
 
 const PREPARE = 'Prepare:';
 const LOOK = 'Look:';
@@ -45,15 +23,10 @@ export const GLOBAL_OPTIONS: readonly OptionRow[] = [
 /** Groups of two words, as the list of commands shows them. */
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
   plan: 'Check, print the schema of, or apply the plan: plan check, plan schema, plan apply.',
+  fleet: 'Move the waves of the plan, one after the other: fleet start, fleet status, fleet pause …',
   drift: 'Look at drift: drift list, drift show.',
   history: 'Keep what happened: history export.',
 };
-
-/** Every change carries them. */
-const WHO: readonly OptionRow[] = [
-  { flags: '--reason <text>', does: 'Why; kept in the audit. Required; asked for on a terminal.' },
-  { flags: '--actor <name>', does: 'Who; default $SWITCHBACK_ACTOR, else the user of this machine.' },
-];
 
 const ORDER: readonly OptionRow[] = [
   ...WHO,
@@ -62,10 +35,7 @@ const ORDER: readonly OptionRow[] = [
     does: 'Refuse when the tenant is in another phase by then.',
     parse: phase,
   },
-  {
-    flags: '--request-id <id>',
-    does: 'The same id twice is done once; default a random one.',
-  },
+  REQUEST_ID,
 ];
 
 interface VerbExtras {
@@ -110,8 +80,6 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   },
   abort: { examples: ['abort acme --expect-phase shadow --reason "the tenant leaves us"'] },
 };
-
-const WITHOUT_PAYLOAD = /: \{"[^}]*\}/;
 
 function verb(name: CommandName): CommandRow {
   const { alias, args, options = [], more, examples, load } = VERB_EXTRAS[name];
@@ -256,6 +224,7 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: ['repair acme --reason "a manual UPDATE on the target"', 'repair acme --drift 12 --reason "seen in review"'],
     load: () => import('./repair.ts'),
   },
+  ...FLEET_ROWS,
   {
     name: 'worker', group: RUN, args: [],
     options: [{ flags: '--data-slots <n>', does: 'Windows that this process copies at once.', parse: count(1) }],

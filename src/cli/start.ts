@@ -74,7 +74,7 @@ async function requireInstalled(context: Context, pair: Pair, tenant: string): P
     throw new CliFailure('not-found', `no table of ${oneLine(tenant)} is tracked yet`, { next });
 }
 
-async function requireAttributes(context: Context): Promise<void> {
+export async function requireAttributes(context: Context): Promise<void> {
   const { missing, names, retention } = await checkCluster(await context.temporal(), await context.plan());
   if (missing.length > 0) {
     const message = `the namespace has no search attributes ${names.join(', ')}; create them, then start again`;
@@ -86,7 +86,11 @@ async function requireAttributes(context: Context): Promise<void> {
 const WORKFLOW_TASKS = 1;
 
 /** A run waits for a worker for ever, and `status` knows nothing of it until one took it up. */
-async function noteWithoutWorker({ context, plan, client }: Scene): Promise<void> {
+export async function noteWithoutWorker({
+  context,
+  plan,
+  client,
+}: Pick<Scene, 'context' | 'plan' | 'client'>): Promise<void> {
   const name = taskQueue(plan.name, 'control');
   const { pollers } = await client.workflowService.describeTaskQueue({
     namespace: plan.temporal.namespace,
@@ -141,7 +145,7 @@ const goneRun = (context: Context, tenant: string, phase: string): CliFailure =>
   );
 
 /** @returns the id of the run that is open, or null. */
-async function openRun(client: Client, workflowId: string): Promise<string | null> {
+export async function openRun(client: Client, workflowId: string): Promise<string | null> {
   const { WorkflowNotFoundError } = await import('@temporalio/client');
   try {
     const { status, runId } = await client.workflow.getHandle(workflowId).describe();

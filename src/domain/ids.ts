@@ -33,6 +33,10 @@ export const tenantWorkflowId = (migration: string, tenant: string): string =>
 export const reconcileWorkflowId = (migration: string, tenant: string): string =>
   `${tenantWorkflowId(migration, tenant)}/reconcile`;
 
+/** One fleet per migration. */
+export const fleetWorkflowId = (migration: string): string =>
+  `switchback/${slug(migration)}/fleet-${shortHash(migration)}`;
+
 export type QueueName = 'control' | 'data' | 'reconcile';
 
 /** Flips never wait behind copying: each kind of work has its own queue and its own slots. */

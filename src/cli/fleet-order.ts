@@ -1,0 +1,97 @@
+/** Orders to the fleet: an update, answered at once; without a worker a signal with the same request id. */
+import { randomUUID } from 'node:crypto';
+
+import { parseFleetCommand, type FleetCommandName } from '../domain/fleet-command.ts';
+import { fleetWorkflowId } from '../domain/ids.ts';
+import { waveOf } from '../domain/plan.ts';
+import type { FleetReceipt } from '../../workflows/messages.ts';
+import type { Handler } from './commands.ts';
+import { TEMPORAL_WAIT, type Context } from './context.ts';
+import { CliFailure } from './exit.ts';
+import type { Input } from './input.ts';
+import { oneLine } from './terminal.ts';
+
+export interface FleetPayload {
+  readonly requestId: string;
+  readonly actor: string;
+  readonly reason: string;
+  readonly tenant?: string;
+  readonly wave?: string;
+}
+
+export const order =
+  (name: FleetCommandName): Handler =>
+  async (context, input) => {
+    const payload = await payloadOf(context, name, input);
+    const parsed = parseFleetCommand(name, payload);
+    if (!parsed.ok) throw new CliFailure('usage', parsed.why);
+    const receipt = await send(context, name, payload);
+    const next = [context.line('fleet', 'status')];
+    if (receipt === null) {
+      return {
+        data: { command: name, requestId: payload.requestId, via: 'signal', accepted: null },
+        lines: [
+          `No worker answered within 3 s, so ${name} was sent as a signal with the same request id (${payload.requestId}).`,
+          'It is carried out, or refused, when a worker runs.',
+        ],
+        next: [context.line('worker'), ...next],
+      };
+    }
+    return {
+      data: { command: name, requestId: payload.requestId, via: 'update', ...receipt },
+      lines: [`${receipt.message} (${receipt.mode} when it was accepted).`],
+      next,
+    };
+  };
+
+async function payloadOf(context: Context, name: FleetCommandName, input: Input): Promise<FleetPayload> {
+  const requestId = input.text('requestId') ?? randomUUID();
+  const tenant = input.word(0);
+  if (tenant === null) return { requestId, ...(await context.who()) };
+  if (name !== 'add') return { requestId, ...(await context.who()), tenant };
+  const wave = waveOf(await context.plan(), await context.tenant(tenant));
+  if (wave === null)
+    throw new CliFailure(
+      'usage',
+      `${oneLine(tenant)} stands in no wave of the plan; put it into one, then plan apply`,
+    );
+  return { requestId, ...(await context.who()), tenant, wave: wave.name };
+}
+
+/** @returns null when no worker answered, and the order waits as a signal */
+export async function send(
+  context: Context,
+  name: FleetCommandName,
+  payload: FleetPayload,
+): Promise<FleetReceipt | null> {
+  const [plan, { client }, errors] = await Promise.all([
+    context.plan(),
+    context.temporal(),
+    import('@temporalio/client'),
+  ]);
+  const handle = client.workflow.getHandle(fleetWorkflowId(plan.name));
+  try {
+    return await client.withDeadline(Date.now() + TEMPORAL_WAIT, () =>
+      handle.executeUpdate<FleetReceipt, [FleetPayload]>(name, {
+        args: [payload],
+        updateId: payload.requestId,
+      }),
+    );
+  } catch (error) {
+    if (error instanceof errors.WorkflowUpdateFailedError)
+      throw new CliFailure(
+        'refused',
+        `${name} was refused: ${oneLine(error.cause?.message ?? error.message)}`,
+        {
+          next: [context.line('fleet', 'status')],
+        },
+      );
+    if (error instanceof errors.WorkflowNotFoundError)
+      throw new CliFailure('not-found', 'no fleet of this plan is running', {
+        next: [context.change('fleet', 'start')],
+      });
+    if (!(error instanceof errors.WorkflowUpdateRPCTimeoutOrCancelledError)) throw error;
+    await handle.signal(name, payload);
+    return null;
+  }
+}
