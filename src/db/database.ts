@@ -5,226 +5,28 @@
  * numbers or dates: mysql2 rounds DOUBLE, DECIMAL and BIGINT and reads zero dates as NULL. A session is
  * set up on first use and its settings are read back, so a proxy that drops them is noticed.
  */
-import { channel } from 'node:diagnostics_channel';
-import type { Readable, Writable } from 'node:stream';
+import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
 
-import {
-  createPool,
-  type FieldPacket,
-  type Pool,
-  type PoolConnection,
-  type QueryOptions,
-  type ResultSetHeader,
-} from 'mysql2/promise';
-
-import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { SECOND } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
-import { columnIn, stripError } from './faults.ts';
+import { stripError } from './faults.ts';
+import { inTransaction, Session, takesRows } from './session.ts';
+import type { DatabaseOptions, Param, RawRow, Server, Settings, TextRow } from './session.ts';
 import { prepare } from './session-settings.ts';
-import { Rows, socketOf, streamRows, type Gather } from './stream.ts';
 
-export type RawRow = readonly (Buffer | null)[];
-export type TextRow = Readonly<Record<string, string | null>>;
-export type Flavour = 'mysql' | 'mariadb';
-export type Param = string | number | null | Buffer;
-
-export interface Server {
-  readonly flavour: Flavour;
-  /** As the server says it: `9.7.4`, `10.11.19-MariaDB`. */
-  readonly version: string;
-}
-
-export interface DatabaseOptions {
-  readonly side: 'source' | 'target';
-  /** `mysql://user:password@host:port/schema`; kept out of every message. */
-  readonly url: string;
-  readonly connections?: number;
-  /** The server ends a session that is silent for longer, so a frozen applier loses its locks. */
-  readonly idleTimeout?: Milliseconds;
-  /** Client-side bound of one statement; a socket that says nothing is destroyed. */
-  readonly deadline?: Milliseconds;
-  /** Bound of waiting for a row lock. */
-  readonly lockWait?: Milliseconds;
-}
-
-export type Settings = Required<Omit<DatabaseOptions, 'url'>>;
+export { inTransaction, Session, STATEMENTS } from './session.ts';
+export type {
+  DatabaseOptions,
+  Flavour,
+  Param,
+  RawRow,
+  Server,
+  Settings,
+  Statement,
+  TextRow,
+} from './session.ts';
 
 const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SECOND, lockWait: 20 * SECOND };
-
-/**
- * Every statement as it is sent, `{ side, sql, values }`, for whoever subscribes; free while nobody does.
- * Tests look at every plan through it.
- */
-export const STATEMENTS = channel('switchback:statement');
-
-export interface Statement {
-  readonly side: Settings['side'];
-  readonly sql: string;
-  readonly values: readonly Param[];
-}
-
-/** Warnings about a word of the statement, such as utf8mb3, not about a value. */
-const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
-
-export class Session {
-  readonly #connection: PoolConnection;
-  readonly #settings: Settings;
-  readonly #server: () => Server | null;
-  #destroyed = false;
-  #waited: Milliseconds = 0;
-
-  constructor(connection: PoolConnection, settings: Settings, server: () => Server | null) {
-    this.#connection = connection;
-    this.#settings = settings;
-    this.#server = server;
-  }
-
-  /** Does the server know `VALUES ROW(…)`? */
-  get takesRows(): boolean {
-    return takesRows(this.#server());
-  }
-
-  /** For the server's answers since it was acquired; a `load` waits for whoever makes its bytes as well. */
-  get waited(): Milliseconds {
-    return this.#waited;
-  }
-
-  /** Rows of byte values in column order. */
-  async raw(sql: string): Promise<RawRow[]> {
-    return (await this.#send(sql, [], (field) => field.buffer())) as RawRow[];
-  }
-
-  /** Rows by column name, every value as text. */
-  async rows<Row extends TextRow = TextRow>(sql: string, params: readonly Param[] = []): Promise<Row[]> {
-    return (await this.#send(sql, params, (field) => field.string('utf8'), false)) as Row[];
-  }
-
-  async run(sql: string, params: readonly Param[] = []): Promise<ResultSetHeader> {
-    return (await this.#send(sql, params, undefined, false)) as ResultSetHeader;
-  }
-
-  /**
-   * @param excused asked about the warnings that could be about values, if there are any
-   * @throws DatabaseError when the server warned: on the target a warning is a changed value
-   */
-  async write(
-    sql: string,
-    excused: (warnings: readonly TextRow[]) => boolean = () => false,
-  ): Promise<ResultSetHeader> {
-    const result = await this.run(sql);
-    await this.#judge(result, excused);
-    return result;
-  }
-
-  /**
-   * Rows of byte values in column order, as they arrive; the server waits while nobody asks for more. A
-   * consumer that stops early gives the session up, since the rest is still on its way.
-   */
-  stream(sql: string): AsyncGenerator<readonly RawRow[]> {
-    return this.gather(sql, new Rows());
-  }
-
-  /** As `stream`, in batches of another kind. */
-  gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
-    this.#tell(sql, []);
-    const { side, deadline } = this.#settings;
-    const giveUp = () => this.destroy();
-    const waited = (ms: Milliseconds) => void (this.#waited += ms);
-    return streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather);
-  }
-
-  /**
-   * `LOAD DATA LOCAL` from a stream of bytes. LOCAL turns every error into a warning and goes on, so a
-   * warning is an error here: a duplicate is 1062, as an INSERT says it.
-   *
-   * @returns rows that were loaded
-   * @throws DatabaseError when the server warned
-   */
-  async load(sql: string, bytes: (socket: Writable) => Readable): Promise<number> {
-    const socket = socketOf(this.#connection);
-    const result = (await this.#send(sql, [], undefined, false, () => bytes(socket))) as ResultSetHeader;
-    await this.#judge(result, () => false);
-    // A row that took another's place is counted twice.
-    return result.affectedRows - Number(/Deleted: (\d+)/.exec(result.info)?.[1] ?? 0);
-  }
-
-  /** The message quotes values, so only its number and its column leave. */
-  async #judge(
-    { warningStatus }: ResultSetHeader,
-    excused: (warnings: readonly TextRow[]) => boolean,
-  ): Promise<void> {
-    if (warningStatus === 0) return;
-    const { side } = this.#settings;
-    const all = await this.rows('SHOW WARNINGS');
-    const warnings = all.filter((warning) => !DEPRECATED.has(warning['Code'] ?? ''));
-    if (all.length === warningStatus && (warnings.length === 0 || excused(warnings))) return;
-    if (warnings.some((warning) => warning['Code'] === '1062'))
-      throw new DatabaseError(`${side}: ER_DUP_ENTRY (errno 1062)`, 1062);
-    const [first] = warnings;
-    const column = columnIn(first?.['Message'] ?? '');
-    const where = column === null ? 'a value' : `the value of column ${column}`;
-    throw new DatabaseError(
-      `${side}: ${where} would change on its way, or was refused (errno ${first?.['Code'] ?? 'unknown'})`,
-      1265,
-    );
-  }
-
-  async #send(
-    sql: string,
-    values: readonly Param[],
-    typeCast?: (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown,
-    rowsAsArray = true,
-    infile?: () => Readable,
-  ): Promise<unknown> {
-    const [result] = await this.pass({
-      sql,
-      values: values as unknown as string[],
-      rowsAsArray,
-      ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
-      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
-    });
-    return result;
-  }
-
-  /** A statement as the driver takes it, answered as the driver answers. */
-  async pass(statement: QueryOptions): Promise<[unknown, FieldPacket[]]> {
-    const { side, deadline } = this.#settings;
-    this.#tell(statement.sql, (statement.values ?? []) as Param[]);
-    const asked = performance.now();
-    let timer: NodeJS.Timeout | undefined;
-    // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
-    const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.destroy();
-        reject(new TransientDatabaseError(`${side}: no answer within ${deadline} ms`));
-      }, deadline);
-    });
-    try {
-      return await Promise.race([this.#connection.query(statement), silence]);
-    } catch (error) {
-      throw stripError(side, error);
-    } finally {
-      clearTimeout(timer);
-      this.#waited += performance.now() - asked;
-    }
-  }
-
-  #tell(sql: string, values: readonly Param[]): void {
-    if (STATEMENTS.hasSubscribers)
-      STATEMENTS.publish({ side: this.#settings.side, sql, values } satisfies Statement);
-  }
-
-  destroy(): void {
-    this.#destroyed = true;
-    this.#connection.destroy();
-    // mysql2 only says goodbye: a server that is still sending would wait for its reader.
-    socketOf(this.#connection).destroy();
-  }
-
-  release(): void {
-    if (!this.#destroyed) this.#connection.release();
-  }
-}
 
 export class Database {
   readonly side: 'source' | 'target';
@@ -234,6 +36,8 @@ export class Database {
   readonly #settings: Settings;
   readonly #prepared = new WeakSet<object>();
   #server: Server | null = null;
+  /** Of the open connections, as the server counts them. */
+  readonly #ids = new Set<number>();
 
   constructor(options: DatabaseOptions) {
     const { url, ...rest } = options;
@@ -254,6 +58,11 @@ export class Database {
       // Only the target may ask for a file, and it gets the stream of its own statement, never a file.
       flags: [options.side === 'target' ? 'LOCAL_FILES' : '-LOCAL_FILES'],
       enableKeepAlive: true,
+    });
+    this.#pool.on('connection', (connection) => {
+      const { threadId } = connection;
+      this.#ids.add(threadId);
+      connection.once('end', () => this.#ids.delete(threadId));
     });
   }
 
@@ -325,6 +134,28 @@ export class Database {
     return this.session((session) => session.run(sql, params));
   }
 
+  /**
+   * Has the server end every other open connection of this process, as a failover would.
+   *
+   * @returns how many it ended
+   */
+  cut(): Promise<number> {
+    return this.session(async (session) => {
+      const [own] = await session.rows('SELECT CONNECTION_ID() AS id');
+      let ended = 0;
+      for (const id of [...this.#ids].filter((each) => String(each) !== own!['id'])) {
+        // One that ended by itself is gone already.
+        await session.run(`KILL ${id}`).then(
+          () => (ended += 1),
+          (error: unknown) => {
+            if (!(error instanceof DatabaseError)) throw error;
+          },
+        );
+      }
+      return ended;
+    });
+  }
+
   async close(): Promise<void> {
     await this.#pool.end();
   }
@@ -348,31 +179,6 @@ export class Database {
       throw error;
     }
   }
-}
-
-export async function inTransaction<T>(
-  session: Session,
-  begin: readonly string[],
-  use: (session: Session) => Promise<T>,
-): Promise<T> {
-  for (const statement of begin) await session.run(statement);
-  try {
-    const result = await use(session);
-    await session.run('COMMIT');
-    return result;
-  } catch (error) {
-    // A session that can't roll back is given up: its end rolls back.
-    if (!(error instanceof TransientDatabaseError))
-      await session.run('ROLLBACK').catch(() => session.destroy());
-    throw error;
-  }
-}
-
-/** MySQL from 8.0.19 on; MariaDB spells it otherwise. */
-function takesRows(server: Server | null): boolean {
-  if (server?.flavour !== 'mysql') return false;
-  const [major = 0, minor = 0, patch = 0] = server.version.split(/[.-]/).map(Number);
-  return major > 8 || (major === 8 && (minor > 0 || patch >= 19));
 }
 
 async function readServer(session: Session): Promise<Server> {
