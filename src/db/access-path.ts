@@ -5,6 +5,8 @@ import { ownedBy, type TrackedTable } from './tenancy.ts';
 
 /** Foreign rows that are read for each own one before an index of the tenant is the cheaper way to its rows. */
 const FOREIGN_MAX = 2;
+/** While a server counts a table again it may say for a moment that there is next to nothing in it. */
+const BELIEVED_FROM = 1_000;
 
 /**
  * A secondary index finds each row by one more descent. Where the tenant owns most of the key range, reading
@@ -29,5 +31,6 @@ export async function cheaperIndex(
   };
   const all = await estimate('PRIMARY', range);
   const own = await estimate(index, `${ownedBy(tracked, 't', tenant)} AND ${range}`);
-  return all <= own * (1 + FOREIGN_MAX) ? 'PRIMARY' : index;
+  const isBelieved = all >= BELIEVED_FROM && all >= own;
+  return isBelieved && all <= own * (1 + FOREIGN_MAX) ? 'PRIMARY' : index;
 }
