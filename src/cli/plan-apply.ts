@@ -3,14 +3,19 @@ import { defaultPayloadConverter } from '@temporalio/common';
 import type { Client } from '@temporalio/client';
 
 import { formatDuration } from '../domain/duration.ts';
-import { tenantPlan, type TenantPlan } from '../domain/plan.ts';
+import { fleetWorkflowId } from '../domain/ids.ts';
+import { fleetPlan, tenantPlan, type FleetPlan, type Plan, type TenantPlan } from '../domain/plan.ts';
+import { readRoster } from '../db/fleet.ts';
 import { appendAudit } from '../db/stages.ts';
-import type { TenantInput } from '../../workflows/messages.ts';
+import type { Pair } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
-import { tenantsOf, type Context } from './context.ts';
+import { tenantsOf, type Context, type Who } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { noRun } from './order.ts';
 import { oneLine } from './terminal.ts';
+
+/** What a tenant's run, or the fleet's, carries. */
+type RunPlan = TenantPlan | FleetPlan;
 
 interface Applied {
   readonly tenant: string;
@@ -25,35 +30,53 @@ export const run: Handler = async (context, input) => {
   const [pair, { client }] = await Promise.all([context.pair(), context.temporal()]);
   const applied: Applied[] = [];
   for (const tenant of tenants) {
-    const running = await planOfRun(client, await context.workflowId(tenant));
-    if (running === null) {
+    const changes = await give(client, await context.workflowId(tenant), tenantPlan(plan, tenant));
+    if (changes === null) {
       if (one !== null) throw await noRun(context, tenant);
       continue;
     }
-    const changes = differences(running, tenantPlan(plan, tenant));
-    if (changes.length > 0) {
-      await client.workflow
-        .getHandle(await context.workflowId(tenant))
-        .signal('applyPlan', tenantPlan(plan, tenant));
-      await appendAudit(pair.source, pair.control, {
-        tenant,
-        event: 'plan',
-        before: null,
-        after: null,
-        epoch: null,
-        requestId: null,
-        actor: who.actor,
-        reason: `${who.reason} (${changes.join('; ')})`,
-      });
-    }
+    if (changes.length > 0)
+      await appendAudit(pair.source, pair.control, { ...NOTHING_ELSE, tenant, ...because(who, changes) });
     applied.push({ tenant, changes });
   }
-  if (applied.length === 0)
+  const fleet = one === null ? await give(client, fleetWorkflowId(plan.name), fleetPlan(plan)) : null;
+  if (applied.length === 0 && fleet === null)
     throw new CliFailure('not-found', 'no migration of this plan is running', {
       next: [context.change('start', 'TENANT')],
     });
-  return { data: { applied }, lines: applied.flatMap(say), next: nextOf(context, applied) };
+  const absent = fleet === null ? [] : await notEnrolled(pair, plan);
+  return {
+    data: { applied, fleet, notInFleet: absent },
+    lines: [...(fleet === null ? [] : say({ tenant: 'the fleet', changes: fleet })), ...applied.flatMap(say)],
+    next: [
+      ...absent.slice(0, ABSENT_SHOWN).map((tenant) => context.change('fleet', 'add', tenant)),
+      ...nextOf(context, applied),
+    ],
+  };
 };
+
+const ABSENT_SHOWN = 5;
+const NOTHING_ELSE = { event: 'plan', before: null, after: null, epoch: null, requestId: null } as const;
+
+const because = ({ actor, reason }: Who, changes: readonly string[]) => ({
+  actor,
+  reason: `${reason} (${changes.join('; ')})`,
+});
+
+/** @returns what changed by it; null: no run is open */
+async function give(client: Client, workflowId: string, plan: RunPlan): Promise<string[] | null> {
+  const running = await planOfRun(client, workflowId);
+  if (running === null) return null;
+  const changes = differences(running, plan);
+  if (changes.length > 0) await client.workflow.getHandle(workflowId).signal('applyPlan', plan);
+  return changes;
+}
+
+/** Tenants that were put into a wave after the fleet had started. */
+async function notEnrolled(pair: Pair, plan: Plan): Promise<string[]> {
+  const roster = new Set((await readRoster(pair.source, pair.control)).map(({ tenant }) => tenant));
+  return plan.waves.flatMap((wave) => wave.tenants).filter((tenant) => !roster.has(tenant));
+}
 
 const nextOf = (context: Context, applied: readonly Applied[]): string[] =>
   applied.some(({ changes }) => changes.length > 0) ? [context.line('status')] : [];
@@ -69,7 +92,7 @@ const say = ({ tenant, changes }: Applied): string[] =>
  *
  * @returns null when no run is open
  */
-async function planOfRun(client: Client, workflowId: string): Promise<TenantPlan | null> {
+async function planOfRun(client: Client, workflowId: string): Promise<RunPlan | null> {
   const { WorkflowNotFoundError } = await import('@temporalio/client');
   const handle = client.workflow.getHandle(workflowId);
   try {
@@ -82,9 +105,9 @@ async function planOfRun(client: Client, workflowId: string): Promise<TenantPlan
         workflowExecutionSignaledEventAttributes: signaled,
       }) => {
         if (signaled?.signalName === 'applyPlan')
-          return [defaultPayloadConverter.fromPayload<TenantPlan>(signaled.input!.payloads![0]!)];
+          return [defaultPayloadConverter.fromPayload<RunPlan>(signaled.input!.payloads![0]!)];
         return started
-          ? [defaultPayloadConverter.fromPayload<TenantInput>(started.input!.payloads![0]!).plan]
+          ? [defaultPayloadConverter.fromPayload<{ plan: RunPlan }>(started.input!.payloads![0]!).plan]
           : [];
       },
     );
@@ -96,7 +119,7 @@ async function planOfRun(client: Client, workflowId: string): Promise<TenantPlan
 }
 
 /** @returns lines such as `durations.soak: 7d → 3d` */
-export function differences(before: TenantPlan, after: TenantPlan): string[] {
+export function differences(before: RunPlan, after: RunPlan): string[] {
   const from = flat(before);
   const to = flat(after);
   return [...new Set([...from.keys(), ...to.keys()])]
@@ -104,7 +127,8 @@ export function differences(before: TenantPlan, after: TenantPlan): string[] {
     .map((path) => `${path}: ${from.get(path) ?? 'not set'} → ${to.get(path) ?? 'not set'}`);
 }
 
-const DURATIONS_OF_LIMITS = new Set(['limits.windowTarget', 'limits.throttle.replicaLag']);
+const IS_DURATION = /^durations\.|^limits\.(windowTarget|throttle\.replicaLag)$|^waves\.\d+\.(every|soak)$/;
+const IS_TIME = /^freeze\.\d+\.(from|to)$/;
 
 function flat(value: unknown, path = '', found = new Map<string, string>()): Map<string, string> {
   if (typeof value === 'object' && value !== null) {
@@ -112,7 +136,13 @@ function flat(value: unknown, path = '', found = new Map<string, string>()): Map
       flat(inner, path === '' ? key : `${path}.${key}`, found);
     return found;
   }
-  const isDuration = path.startsWith('durations.') || DURATIONS_OF_LIMITS.has(path);
-  found.set(path, isDuration ? formatDuration(Number(value)) : String(value));
+  found.set(
+    path,
+    IS_DURATION.test(path)
+      ? formatDuration(Number(value))
+      : IS_TIME.test(path)
+        ? new Date(Number(value)).toISOString()
+        : String(value),
+  );
   return found;
 }
