@@ -38,7 +38,7 @@ export class FleetRun {
   /** Another run has the fleet: this one changes nothing more. */
   lost = false;
   readonly inbox: FleetCommand[] = [];
-  readonly refusals: string[] = [];
+  readonly refusals: string[];
   readonly seen: string[];
   shown = '';
 
@@ -46,6 +46,7 @@ export class FleetRun {
     this.plan = plan;
     this.wave = plan.waves[0]?.name ?? '';
     this.seen = [...(after?.seen ?? [])];
+    this.refusals = [...(after?.refusals ?? [])];
   }
 
   register(): void {

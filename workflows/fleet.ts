@@ -62,7 +62,7 @@ async function goOn(run: FleetRun, { by, eventsMax }: FleetInput): Promise<never
   return continueAsNew<typeof fleetMigration>({
     plan: run.plan,
     by,
-    after: { runId: workflowInfo().runId, seen: run.seen },
+    after: { runId: workflowInfo().runId, seen: run.seen, refusals: run.refusals },
     ...(eventsMax === undefined ? {} : { eventsMax }),
   });
 }

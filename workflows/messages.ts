@@ -64,8 +64,12 @@ export interface FleetInput {
   readonly plan: FleetPlan;
   /** Who started it; kept with the decision. */
   readonly by: { readonly actor: string; readonly reason: string };
-  /** Of a run that continues itself: the one before, and the requests that were seen. */
-  readonly after?: { readonly runId: string; readonly seen: readonly string[] };
+  /** Of a run that continues itself: the one before, the requests that were seen, and what was refused of late. */
+  readonly after?: {
+    readonly runId: string;
+    readonly seen: readonly string[];
+    readonly refusals: readonly string[];
+  };
   /** Events after which a run continues as new; a test asks for fewer. */
   readonly eventsMax?: number;
 }
