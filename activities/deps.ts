@@ -1,4 +1,5 @@
 /** What activities work with; a worker process has one. */
+import type { ProbeAnswer } from '../src/domain/probe.ts';
 import type { Plan } from '../src/domain/plan.ts';
 import type { StageRow } from '../src/db/stages.ts';
 import type { Throttle } from '../src/db/throttle.ts';
@@ -9,6 +10,11 @@ export interface Deps {
   readonly pair: Pair;
   readonly throttle: Throttle;
   readonly tracked: () => Promise<Tracked>;
+  /** The drill's probe, as the plan names it; null: it names none. */
+  readonly askProbe: (call: {
+    readonly tenant: string;
+    readonly drill: string;
+  }) => Promise<ProbeAnswer | null>;
   /** Tells the application nodes at once; never fails, since the poll carries on. */
   readonly publish: (row: StageRow) => Promise<void>;
 }

@@ -2,6 +2,7 @@
 import { controlActivities, type ControlActivities } from './control.ts';
 import { dataActivities, type DataActivities } from './data.ts';
 import type { Deps } from './deps.ts';
+import { drillActivities, type DrillActivities } from './drill.ts';
 import {
   fleetActivities,
   fleetWaitActivities,
@@ -10,11 +11,18 @@ import {
 } from './fleet.ts';
 import { reconcileActivities, type ReconcileActivities } from './reconcile.ts';
 
-export type { ControlActivities, DataActivities, FleetActivities, FleetWaitActivities, ReconcileActivities };
+export type {
+  ControlActivities,
+  DataActivities,
+  DrillActivities,
+  FleetActivities,
+  FleetWaitActivities,
+  ReconcileActivities,
+};
 export type { Deps } from './deps.ts';
 
 export const createActivities = (deps: Deps) => ({
-  control: { ...controlActivities(deps), ...fleetActivities(deps) },
+  control: { ...controlActivities(deps), ...drillActivities(deps), ...fleetActivities(deps) },
   data: dataActivities(deps),
   reconcile: { ...reconcileActivities(deps), ...fleetWaitActivities(deps) },
 });

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { CAPTURES } from './domain/capture.ts';
 import { WEEKDAYS, type FlipHours, type Freeze } from './domain/change-window.ts';
 import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
+import type { Probe } from './domain/probe.ts';
 import { THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
 
 /** MySQL's bound of an identifier. */
@@ -197,6 +198,32 @@ const wave = z.strictObject(
   { error: 'is not a wave; write { name: internal, tenants: [acme] }' },
 );
 
+const probe = z
+  .strictObject(
+    {
+      command: z
+        .array(text('write each word of the command as a text'), {
+          error: 'is not a list of words; write [node, probe.mjs]',
+        })
+        .min(1, { error: 'is empty; write the program and its words' })
+        .nullable()
+        .default(null)
+        .describe(
+          'A program that the worker runs, with SWITCHBACK_TENANT and SWITCHBACK_DRILL in its environment',
+        ),
+      urlEnv: urlEnv
+        .nullable()
+        .default(null)
+        .describe('Environment variable with the address that the worker posts {tenant, drill} to'),
+      timeout: duration('20s').refine((ms) => ms <= 45_000, { error: 'is too long; write at most 45s' }),
+    },
+    { error: 'is no probe; write { command: [node, probe.mjs] } or { urlEnv: PROBE_URL }' },
+  )
+  .refine(({ command, urlEnv: url }) => (command === null) !== (url === null), {
+    error: 'names neither a command nor a urlEnv, or both; write one of them',
+  })
+  .transform((given): Probe => given);
+
 // prettier-ignore
 const DURATIONS = {
   shadow: duration('3d', 0), soak: duration('7d', 0), reconcileEvery: duration('15m'), reconcileRun: duration('1d'),
@@ -244,6 +271,15 @@ export const planSchema = z
       waves: z
         .array(wave, { error: 'is not a list of waves; write - { name: internal, tenants: [acme] }' })
         .default([]),
+      drill: block(
+        {
+          probe: probe
+            .nullable()
+            .default(null)
+            .describe('What the drill asks the application for while reads come from the target'),
+        },
+        '{ probe: { urlEnv: PROBE_URL } }',
+      ).prefault({}),
       freeze: z
         .array(freeze, {
           error: 'is not a list; write - { from: "2026-12-20", to: "2027-01-02", why: the holidays }',

@@ -17,7 +17,7 @@ import {
   type LogLevel,
 } from '@temporalio/worker';
 
-import { createActivities } from '../activities/index.ts';
+import { createActivities, type Deps } from '../activities/index.ts';
 import {
   closePair,
   openInvalidations,
@@ -30,6 +30,7 @@ import { MirrorLoop } from './db/mirror-loop.ts';
 import { taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
 import { createLog, errorFields, type Log } from './log.ts';
+import { askProbe } from './probe.ts';
 
 export interface WorkerOptions {
   readonly plan: Plan;
@@ -70,7 +71,15 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   });
   loop.start();
   const stopping = new AbortController();
-  const deps = { plan, pair, throttle, publish: publisher.publish, tracked: trackedCache(pair) };
+  const { probe } = plan.drill;
+  const deps: Deps = {
+    plan,
+    pair,
+    throttle,
+    publish: publisher.publish,
+    tracked: trackedCache(pair),
+    askProbe: (call) => (probe === null ? Promise.resolve(null) : askProbe(probe, call)),
+  };
   const run = async (): Promise<void> => {
     try {
       await serve(options, createActivities(deps), log, stopping.signal);

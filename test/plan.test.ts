@@ -44,6 +44,7 @@ describe('a plan', () => {
       tables: [{ name: 'messages', tenancy: { kind: 'column', column: 'tenant_id' }, time: null }],
       waves: [{ ...WAVE, name: 'first', tenants: ['acme'] }],
       freeze: [],
+      drill: { probe: null },
       durations: {
         shadow: 259_200_000,
         soak: 604_800_000,

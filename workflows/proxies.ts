@@ -7,6 +7,7 @@ import { proxyActivities } from '@temporalio/workflow';
 import type {
   ControlActivities,
   DataActivities,
+  DrillActivities,
   FleetActivities,
   FleetWaitActivities,
   ReconcileActivities,
@@ -19,9 +20,11 @@ export const SLICE: Milliseconds = 15 * MINUTE;
 
 const common = { cancellationType: 'WAIT_CANCELLATION_COMPLETED' } as const;
 
+type ControlQueue = ControlActivities & DrillActivities & FleetActivities;
+
 /** Retried for ever with short pauses: a rollback must go through as soon as the database answers. */
-export const control = (migration: string, summary: string): ControlActivities & FleetActivities =>
-  proxyActivities<ControlActivities & FleetActivities>({
+export const control = (migration: string, summary: string): ControlQueue =>
+  proxyActivities<ControlQueue>({
     ...common,
     taskQueue: taskQueue(migration, 'control'),
     startToCloseTimeout: MINUTE,

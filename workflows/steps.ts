@@ -4,12 +4,11 @@
  * A step ends with an outcome, never with a phase: the table decides where that leads. It may be cancelled
  * at any await, and may run again from its start.
  */
-import { CancellationScope, sleep } from '@temporalio/workflow';
-
 import { saysDrift } from '../src/domain/drift.ts';
-import { formatDuration, SECOND } from '../src/domain/duration.ts';
+import { SECOND } from '../src/domain/duration.ts';
 import { PHASES, type Phase } from '../src/domain/phase.ts';
 import { startReconcile } from './children.ts';
+import { rehearse } from './drill.ts';
 import { control, data, reconcile, SLICE } from './proxies.ts';
 import type { TenantRun } from './run.ts';
 
@@ -124,66 +123,4 @@ async function passGates(run: TenantRun): Promise<Outcome> {
     }
     run.show();
   }
-}
-
-/** Reads go to the target and come back, and both are timed. Whatever interrupts it, reads end on the source. */
-async function rehearse({ state }: TenantRun): Promise<Outcome> {
-  const { tenant, plan } = state;
-  const started = Date.now();
-  try {
-    const there = await flipAndWait(
-      tenant,
-      plan.name,
-      'shadow-read',
-      'read-target',
-      'drill: reads to the target',
-    );
-    await sleep(plan.durations.drill, {
-      summary: `drill: read through the target for ${formatDuration(plan.durations.drill)}`,
-    });
-    const back = await flipAndWait(
-      tenant,
-      plan.name,
-      'read-target',
-      'shadow-read',
-      'drill: reads back to the source',
-    );
-    if (back.following < back.live || there.following < there.live) {
-      return {
-        kind: 'stop',
-        reason: 'drill: a live node did not follow the flip in time',
-        hints: ['`switchback flags` shows which node is behind'],
-      };
-    }
-    await control(plan.name, 'write the drill certificate').certify({
-      tenant,
-      content: {
-        flipMs: there.ms,
-        flipBackMs: back.ms,
-        nodes: back.live,
-        seconds: (Date.now() - started) / SECOND,
-      },
-    });
-    return ADVANCE;
-  } finally {
-    await CancellationScope.nonCancellable(() =>
-      control(plan.name, 'drill: make sure that reads are on the source').flip({
-        tenant,
-        from: 'read-target',
-        to: 'shadow-read',
-        reason: 'drill ended',
-      }),
-    );
-  }
-}
-
-async function flipAndWait(
-  tenant: string,
-  migration: string,
-  from: 'shadow-read' | 'read-target',
-  to: 'shadow-read' | 'read-target',
-  reason: string,
-) {
-  const { version } = await control(migration, reason).flip({ tenant, from, to, reason });
-  return control(migration, 'wait for the last node to follow').awaitNodes({ version, timeout: NODES_BOUND });
 }

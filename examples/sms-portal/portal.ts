@@ -119,6 +119,23 @@ export class Portal {
     });
   }
 
+  /** The drill's probe (docs/drill.md): reads as the pages do, and sends a message that costs nothing. */
+  async drill(tenant: string, drill: string): Promise<Row> {
+    const [latest, senders] = await Promise.all([this.latest(tenant, 5), this.senders(tenant)]);
+    const customerId = latest[0]?.['customer_id'] as number | undefined;
+    if (customerId === undefined) throw new NotFound('customer with a message');
+    const { id } = await this.send(tenant, {
+      customerId: String(customerId),
+      body: `drill ${drill}`,
+      price: '0',
+    });
+    const [sent] = await this.latest(tenant, 1);
+    return {
+      reads: latest.length + senders.length + (sent === undefined ? 0 : 1),
+      canaries: [{ table: 'messages', key: { id } }],
+    };
+  }
+
   /** Whoever reads it next does so through this process, which sees its own writes: no token is kept. */
   async #write<T>(tenant: string, fn: WriteFunction<T>): Promise<T> {
     const { value } = await this.#router.tenant(tenant).write(fn);

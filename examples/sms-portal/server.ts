@@ -42,6 +42,7 @@ const ROUTES: readonly Route[] = [
   { method: 'GET',    path: /^\/tenants\/([^/]+)\/messages$/,                status: 200, run: ({ tenant, query }) => portal.latest(tenant, Number(query.get('latest') ?? '20')) },
   { method: 'GET',    path: /^\/tenants\/([^/]+)\/senders$/,                 status: 200, run: ({ tenant }) => portal.senders(tenant) },
   { method: 'POST',   path: /^\/tenants\/([^/]+)\/senders\/swap$/,           status: 200, run: ({ tenant, body }) => portal.swap(tenant, [text(body, 'a'), text(body, 'b')]) },
+  { method: 'POST',   path: /^\/drill$/,                                     status: 200, run: ({ body }) => portal.drill(text(body, 'tenant'), text(body, 'drill')) },
   { method: 'GET',    path: /^\/healthz$/,                                   status: 200, run: () => Promise.resolve({ ok: true }) },
   { method: 'GET',    path: /^\/stats$/,                                     status: 200, run: () => Promise.resolve(router.stats()) },
 ];

@@ -58,6 +58,8 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
   heartbeat: HEARTBEAT,
   progress: `tenant ${TENANT} NOT NULL, activity VARCHAR(16) NOT NULL, rows_per_second INT UNSIGNED NOT NULL, slow VARCHAR(500) NULL, slow_since TIMESTAMP(6) NULL, at TIMESTAMP(6) NOT NULL,
     PRIMARY KEY (tenant, activity)`,
+  canary: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, drill VARCHAR(64) NOT NULL, tenant ${TENANT} NOT NULL, table_name VARCHAR(64) NOT NULL, row_key TEXT NOT NULL,
+    at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), KEY by_drill (drill)`,
   certificate: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), content TEXT NOT NULL, KEY by_tenant (tenant, id)`,
 };
 

@@ -2,6 +2,7 @@
 import type { Capture } from './capture.ts';
 import type { FlipHours, Freeze } from './change-window.ts';
 import type { Milliseconds } from './duration.ts';
+import type { Probe } from './probe.ts';
 import { SHARED } from './stage.ts';
 
 export interface Endpoint {
@@ -131,6 +132,8 @@ export interface Plan {
   readonly temporal: { readonly namespace: string };
   readonly tables: readonly TablePlan[];
   readonly waves: readonly Wave[];
+  /** What the drill asks the application for while reads come from the target; null: nothing. */
+  readonly drill: { readonly probe: Probe | null };
   /** No reads are flipped to the target in these spans. */
   readonly freeze: readonly Freeze[];
   readonly durations: Durations;

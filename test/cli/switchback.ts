@@ -92,7 +92,7 @@ export async function writePlan(folder: string, plan: Plan, name = 'switchback.y
   );
   const limits = { ...plan.limits, windowTarget: `${plan.limits.windowTarget}ms` };
   const waves = plan.waves.map((wave) => ({ ...wave, every: `${wave.every}ms`, soak: `${wave.soak}ms` }));
-  await writeFile(path, stringify({ ...plan, durations, limits, tables, waves }));
+  await writeFile(path, stringify({ ...plan, durations, limits, tables, waves, drill: {} }));
   return path;
 }
 

@@ -23,6 +23,7 @@ import { ident } from '../../src/db/sql.ts';
 import { admitStage, flipStage } from '../../src/db/stages.ts';
 import { loadTracked, type Pair } from '../../src/db/tracked.ts';
 import type { Stage } from '../../src/domain/stage.ts';
+import { parseProbeAnswer } from '../../src/domain/probe.ts';
 import { loadPlan } from '../../src/plan.ts';
 import { ownStack } from '../support/stack.ts';
 
@@ -240,6 +241,17 @@ it('answers bad requests with a reason', async () => {
   ]);
 
   expect(answers.map(({ status }) => status)).toEqual([400, 400, 404, 400, 404, 404]);
+});
+
+it("answers the drill's probe with what it read and a canary", async () => {
+  const answer = await post('/drill', { tenant: 'acme', drill: 'd-1' });
+  const parsed = parseProbeAnswer(await answer.text());
+
+  if (!parsed.ok) throw new Error(parsed.why);
+  expect(parsed.canaries).toMatchObject([{ table: 'messages' }]);
+  const id = parsed.canaries[0]!.key['id']!;
+  const [row] = await pair.source.rows(`SELECT body FROM ${ident(schema)}.messages WHERE id = ?`, [id]);
+  expect(row).toEqual({ body: 'drill d-1' });
 });
 
 it('drains on SIGTERM and gives its lease back', async () => {

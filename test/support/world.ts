@@ -17,6 +17,7 @@ import type { CommandName } from '../../src/domain/command.ts';
 import { taskQueue, tenantWorkflowId } from '../../src/domain/ids.ts';
 import type { Mode, Phase } from '../../src/domain/phase.ts';
 import { tenantPlan, type Durations, type Plan, type Wave } from '../../src/domain/plan.ts';
+import type { Probe } from '../../src/domain/probe.ts';
 import { createLog } from '../../src/log.ts';
 import { closePair, openPair } from '../../src/connect.ts';
 import { installRuntime, startWorker, type RunningWorker, type WorkerOptions } from '../../src/worker.ts';
@@ -91,6 +92,7 @@ export function useWorld(
     approval?: boolean;
     rows?: number;
     capture?: Capture;
+    probe?: (plan: Plan) => Probe;
     /** Instead of one wave with all of them. */
     waves?: readonly Wave[];
   } = {},
@@ -107,7 +109,7 @@ export function useWorld(
     process.env['WORLD_TARGET'] = targetUrl;
     process.env['WORLD_REDIS'] = redisUrl;
     process.env['TEMPORAL_ADDRESS'] = temporalAddress;
-    const plan: Plan = {
+    const named: Plan = {
       name: `world-${suffix}`,
       source: { urlEnv: 'WORLD_SOURCE', schema },
       target: { urlEnv: 'WORLD_TARGET', schema },
@@ -125,6 +127,7 @@ export function useWorld(
       ],
       waves: overrides.waves ?? [{ ...WAVE, name: 'first', tenants, approval: overrides.approval ?? false }],
       freeze: [],
+      drill: { probe: null },
       durations: { ...QUICK, ...overrides.durations },
       limits: {
         windowTarget: 300,
@@ -137,6 +140,7 @@ export function useWorld(
       },
       gates: { shadowSamples: 0, cleanPasses: 1, nodes: 1 },
     };
+    const plan: Plan = { ...named, drill: { probe: overrides.probe?.(named) ?? null } };
     const pair = openPair(plan);
     for (const db of [pair.source, pair.target]) await db.run(`CREATE DATABASE ${ident(schema)}`);
     const connection = await Connection.connect({ address: temporalAddress });
