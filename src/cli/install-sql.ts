@@ -1,13 +1,12 @@
 /** The statements of an installation, for its dry run: nothing of it has to stand already. */
 import { captureSql } from '../db/capture.ts';
-import { readForeignKeys, readTables } from '../db/catalog.ts';
 import { sourceControlSql, targetControlSql } from '../db/control.ts';
+import { plannedTriggers } from '../db/planned-triggers.ts';
 import { plansBySchema } from '../db/preflight/each-schema.ts';
 import { qualified } from '../db/sql.ts';
 import { planTargetSchema } from '../db/target-schema.ts';
-import { track } from '../db/tenancy.ts';
-import { homeOf, type Home, type Pair } from '../db/tracked.ts';
-import { createTriggerSql, planTriggers } from '../db/triggers.ts';
+import { homeOf, type Pair } from '../db/tracked.ts';
+import { createTriggerSql } from '../db/triggers.ts';
 import { DatabaseError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import { tenantsWithSchemas } from '../domain/tenant-schema.ts';
@@ -48,35 +47,15 @@ async function triggerSql(plan: Plan, pair: Pair): Promise<string[]> {
   let next = highest;
   const number = (owner: string, name: string): number => numbers.get(placeOf(owner, name))?.id ?? ++next;
   const statements: string[] = [];
-  for (const home of tenants.length === 0
-    ? [homeOf(pair, '')]
-    : tenants.map((tenant) => homeOf(pair, tenant)))
-    statements.push(...(await triggersOf(plan, home, (name) => number(home.owner ?? '', name))));
+  const places = tenants.length === 0 ? [''] : tenants;
+  for (const home of places.map((tenant) => homeOf(pair, tenant))) {
+    const triggers = await plannedTriggers(plan, home, (name) => number(home.owner ?? '', name));
+    statements.push(...triggers.map((trigger) => createTriggerSql(home.sourceSchema, trigger)));
+  }
   return statements;
 }
 
 const placeOf = (owner: string, table: string): string => `${owner}\0${table}`;
-
-async function triggersOf(plan: Plan, pair: Home, number: (table: string) => number): Promise<string[]> {
-  const read = await readTables(
-    pair.source,
-    pair.sourceSchema,
-    plan.tables.map(({ name }) => name),
-  );
-  const plans = plan.tables.flatMap(({ name, tenancy, time }) => {
-    const table = read.find((candidate) => candidate.name === name);
-    return table === undefined ? [] : [{ id: number(name), table, tenancy, time }];
-  });
-  const byName = new Map(plans.map((one) => [one.table.name, one]));
-  const foreignKeys = await readForeignKeys(pair.source, pair.sourceSchema);
-  const triggers = planTriggers({
-    schema: pair.sourceSchema,
-    control: pair.control,
-    tables: plans.map((one) => track(one, byName, pair.owner)),
-    foreignKeys,
-  });
-  return triggers.map((trigger) => createTriggerSql(pair.sourceSchema, trigger));
-}
 
 async function numbersOf(pair: Pair): Promise<Map<string, { id: number; tenancy: string }>> {
   try {

@@ -6,9 +6,10 @@ import { readTables } from '../db/catalog.ts';
 import type { Database } from '../db/database.ts';
 import { chooseExecutors, type Choice } from '../db/executors.ts';
 import { readMigrations } from '../db/migrations.ts';
+import { columnsRead, plannedTriggers, type ColumnsRead } from '../db/planned-triggers.ts';
 import { preflight } from '../db/preflight.ts';
 import { refusedTimes } from '../db/time-windows.ts';
-import type { Pair } from '../db/tracked.ts';
+import { homeOf, type Pair } from '../db/tracked.ts';
 import type { Plan } from '../domain/plan.ts';
 import { planOf } from '../domain/tenant-schema.ts';
 import { captureFacts, captureLines } from './capture-text.ts';
@@ -18,6 +19,7 @@ import type { Context } from './context.ts';
 import { firstTenant, tenantsOf } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { explain } from './faults.ts';
+import { oneLine } from './terminal.ts';
 
 export const run: Handler = async (context) => {
   const plan = await context.plan();
@@ -37,6 +39,7 @@ export const run: Handler = async (context) => {
   const tenants = plan.waves.flatMap((wave) => wave.tenants);
   const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
   const executors = await lookAtExecutors(plan, pair);
+  const triggerColumns = await lookAtTriggers(plan, pair);
   const capture = captureFacts(plan.capture);
   const data = {
     plan: plan.name,
@@ -46,13 +49,14 @@ export const run: Handler = async (context) => {
     ...capture,
   };
   return {
-    data: { ...data, problems: [], warnings, executors },
+    data: { ...data, problems: [], warnings, executors, triggerColumns },
     lines: [
       `${plan.name}: nothing is in the way.`,
       `  source  ${pair.source.address} ${plan.source.schema}, ${await product(pair.source)}`,
       `  target  ${pair.target.address} ${plan.target.schema}, ${await product(pair.target)}`,
       `  moves   ${data.tables} tables, ${data.tenants} tenants in ${data.waves} waves`,
       ...digestLines(executors),
+      ...triggerLines(triggerColumns),
       ...warnings.map((warning) => `  note    ${warning}`),
       ...captureLines(capture),
     ],
@@ -106,6 +110,24 @@ function digestLines(executors: readonly Choice[]): string[] {
     ...streamed.map(({ table, why }) => `          ${table} (${why})`),
   ];
 }
+
+/** What the server lets anybody rename, and what then fails is every write of the application. */
+async function lookAtTriggers(all: Plan, pair: Pair): Promise<ColumnsRead[]> {
+  if (all.capture !== 'triggers') return [];
+  const tenant = tenantsOf(all)[0] ?? '';
+  return columnsRead(await plannedTriggers(planOf(all, tenant), homeOf(pair, tenant), () => 0));
+}
+
+const triggerLines = (read: readonly ColumnsRead[]): string[] =>
+  read.length === 0
+    ? []
+    : [
+        '  capture by triggers, which read the columns below: rename or drop none of them while the triggers stand, or writes',
+        '          fail (error 1054) until install is run again',
+        ...read.map(
+          ({ table, columns }) => `          ${oneLine(table)} (${columns.map(oneLine).join(', ')})`,
+        ),
+      ];
 
 interface Cluster {
   readonly problems: readonly Problem[];

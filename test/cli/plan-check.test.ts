@@ -42,6 +42,10 @@ it('says what comes next: install, start, status, or the retry of a tenant that 
   expect(found.stdout).toMatch(/^ {2}moves {3}3 tables, 2 tenants in 1 waves$/m);
   expect(found.stdout).toMatch(/^ {2}digest {2}in SQL for 3 of 3 tables$/m);
 
+  expect(found.stdout).toMatch(
+    /^ {2}capture by triggers, .*rename or drop none of them.*\n.*error 1054.*\n {10}customers \(id, tenant_id\)\n {10}notes \(customer_id, id\)\n {10}rates \(id\)$/m,
+  );
+
   await registerTables(pair, withRates().tables);
   await installMode(pair, 'triggers');
   expect((await check(withRates())).next).toEqual(['switchback start acme --reason "..."']);
