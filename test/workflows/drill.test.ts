@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { qualified, tenantLiteral } from '../../src/db/sql.ts';
+import { record } from '../support/histories.ts';
 import { useWorld } from '../support/world.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'switchback-drill-'));
@@ -63,6 +64,7 @@ it('asks the application twice, cuts its own connections in between, and certifi
     "SELECT id FROM customers WHERE tenant_id = 'ant' AND name = 'canary'",
   );
   expect(canaries).toHaveLength(2);
+  await record('tenant-drilled', world().handle('ant'));
 });
 
 it.each([
