@@ -186,6 +186,7 @@ const wave = z.strictObject(
       .boolean({ error: 'is neither true nor false; write one of them' })
       .default(true)
       .describe('Does `ready` wait for an operator?'),
+    approvals: count(1, 1, 5).describe('How many different people have to say it'),
     atOnce: count(5, 1, 100_000).describe('Tenants between their start and ramp at once'),
     every: duration('0s', 0).describe('Pause between two starts of the fleet'),
     soak: duration('7d', 0).describe('Clean time in ramp of all its tenants before the next wave begins'),

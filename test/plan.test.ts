@@ -12,7 +12,15 @@ target: { urlEnv: SWITCHBACK_TARGET, schema: portal }
 `;
 const TABLES = 'tables: { messages: { tenant: { column: tenant_id } } }\n';
 /** Of a wave that says nothing more. */
-const WAVE = { approval: true, atOnce: 5, every: 0, soak: 604_800_000, maxStopped: 1, flips: null };
+const WAVE = {
+  approval: true,
+  approvals: 1,
+  atOnce: 5,
+  every: 0,
+  soak: 604_800_000,
+  maxStopped: 1,
+  flips: null,
+};
 const WAVES = 'waves: [{ name: first, tenants: [acme] }]\n';
 
 function problemsOf(use: () => unknown): readonly Problem[] {
@@ -121,6 +129,7 @@ limits: { rowsPerSecond: 100 }
         name: 'internal',
         tenants: ['acme', '42'],
         approval: false,
+        approvals: 1,
         atOnce: 2,
         every: 60_000,
         soak: 86_400_000,

@@ -45,6 +45,8 @@ export interface RunState {
   version: number;
   round: number;
   approved: boolean;
+  /** In this phase; the audit holds them too. */
+  approvers: readonly string[];
   waivers: readonly Waiver[];
   cleanSince: number | null;
   /** In which mode a rollback ends, and why. */
@@ -91,6 +93,7 @@ export class TenantRun {
       version: 0,
       round: 0,
       approved: false,
+      approvers: [],
       waivers: [],
       cleanSince: null,
       afterRollback: null,
@@ -125,8 +128,19 @@ export class TenantRun {
   }
 
   view(): View {
-    const { tenant, phase, mode, reason, plan, approved } = this.state;
-    return { tenant, phase, mode, reason, approval: plan.approval, approved, gates: waivableGates(phase) };
+    const { tenant, phase, mode, reason, plan, approved, approvers } = this.state;
+    const { approval, approvals = 1 } = plan;
+    return {
+      tenant,
+      phase,
+      mode,
+      reason,
+      approval,
+      approved,
+      approvers,
+      approvals,
+      gates: waivableGates(phase),
+    };
   }
 
   /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath. */
@@ -154,6 +168,7 @@ export class TenantRun {
   }
 
   take(entered: Entered): void {
+    if (entered.phase !== this.state.phase) this.state.approvers = [];
     Object.assign(this.state, entered);
   }
 

@@ -227,6 +227,7 @@ const COMMAND_ACTS: Readonly<
   },
   async advance(run, command) {
     run.state.approved = true;
+    run.state.approvers = [...run.state.approvers, command.actor];
     await saveMode(run, 'running', null, 'advance', command);
     return false;
   },

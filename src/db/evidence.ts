@@ -23,30 +23,34 @@ export interface EvidenceQuery {
 export async function readEvidence(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Evidence> {
   const { source, control } = pair;
   const tenant = tenantLiteral(query.tenant);
-  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost, shared] = await Promise.all([
-    one(source, `SELECT ${epoch('NOW(6)')} AS now`),
-    journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
-    passState(source, control, tenant, query.since),
-    one(
-      source,
-      `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`,
-    ),
-    one(
-      source,
-      `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`,
-    ),
-    one(
-      source,
-      `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`,
-    ),
-    readStage(source, control, query.tenant),
-    readNodes(source, control),
-    captureLost(source, control, query.tenant),
-    one(
-      source,
-      `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
-    ),
-  ]);
+  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost, shared, approvers] =
+    await Promise.all([
+      one(source, `SELECT ${epoch('NOW(6)')} AS now`),
+      journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
+      passState(source, control, tenant, query.since),
+      one(
+        source,
+        `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`,
+      ),
+      one(
+        source,
+        `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`,
+      ),
+      one(
+        source,
+        `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`,
+      ),
+      readStage(source, control, query.tenant),
+      readNodes(source, control),
+      captureLost(source, control, query.tenant),
+      one(
+        source,
+        `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
+      ),
+      source.rows(
+        `SELECT DISTINCT actor FROM ${qualified(control, 'audit')} WHERE tenant = ${tenant} AND event = 'advance' AND ${epoch('at')} >= ${query.since} ORDER BY actor`,
+      ),
+    ]);
   const live = nodes.filter((node) => node.live);
   return {
     at: ms(clock?.['now'])!,
@@ -54,6 +58,7 @@ export async function readEvidence(pair: Pair, tracked: Tracked, query: Evidence
     ...(await targetState(pair, tracked, query)),
     ...passes,
     openDrift: Number(drift!['n']),
+    approvers: approvers.map((row) => row['actor']!),
     shadow: { samples: Number(shadow?.['samples'] ?? 0), differing: Number(shadow?.['differing'] ?? 0) },
     nodes: {
       live: live.length,

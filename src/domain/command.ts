@@ -51,6 +51,9 @@ export interface View {
   /** Does the plan ask an operator before `ramp`? */
   readonly approval: boolean;
   readonly approved: boolean;
+  /** Who approved in this phase, and how many have to. */
+  readonly approvers: readonly string[];
+  readonly approvals: number;
   /** Names of the gates of this phase. */
   readonly gates: readonly string[];
 }
@@ -142,13 +145,15 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
       ? 'the line is stopped, not paused: mend the cause, then retry'
       : `not paused: the mode is ${mode}`;
   },
-  advance: (_, { phase, mode, approval, approved }) => {
+  advance: ({ actor }, { phase, mode, approval, approved, approvers, approvals }) => {
     if (phase === 'ramp') return 'ramp is the last phase of this version: promote is not built yet';
     if (mode === 'paused') return 'paused: resume first';
     if (mode === 'stopped') return 'the line is stopped: mend the cause, then retry';
     if (phase !== 'ready') return `${phase} advances by itself when its gates are open; see why`;
     if (!approval) return 'the plan asks no operator here; ready advances by itself when its gates are open';
-    return approved ? 'already approved; see why for the gates that are still closed' : null;
+    if (approved && approvers.length >= approvals)
+      return 'already approved; see why for the gates that are still closed';
+    return approvers.includes(actor) ? `${actor} approved already; another person has to as well` : null;
   },
   rollback: (_, { phase }) => {
     if (canRollBack(phase)) return null;

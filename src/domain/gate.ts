@@ -27,6 +27,8 @@ export interface Evidence {
   readonly cleanSince: number | null;
   readonly lastPassAt: number | null;
   readonly openDrift: number | null;
+  /** Different people who gave `advance` since the phase was entered. */
+  readonly approvers: readonly string[];
   readonly shadow: { readonly samples: number; readonly differing: number };
   readonly nodes: { readonly live: number; readonly following: number };
   readonly certificateAt: number | null;
@@ -138,12 +140,21 @@ const GATES = {
       clear: 'rollback and resume runs the drill again',
     };
   },
-  approval: ({ plan, approved }) => ({
-    open: approved || !plan.approval,
-    saw: approved ? 'approved' : 'not approved',
-    needs: plan.approval ? "an operator's advance" : 'nothing',
-    clear: 'switchback advance TENANT --reason "..."',
-  }),
+  approval: ({ plan, approved, evidence: { approvers } }) => {
+    const needs = plan.approvals ?? 1;
+    const enough = needs === 1 ? approved : approvers.length >= needs;
+    const by = approvers.length === 0 ? '' : ` by ${approvers.join(', ')}`;
+    return {
+      open: enough || !plan.approval,
+      saw: `${enough || approvers.length > 0 ? 'approved' : 'not approved'}${by}`,
+      needs: !plan.approval
+        ? 'nothing'
+        : needs === 1
+          ? "an operator's advance"
+          : `the advance of ${needs} different people`,
+      clear: 'switchback advance TENANT --reason "..."',
+    };
+  },
   'change-window': ({ evidence: { at }, plan: { flips = null, freeze = [] } }) => {
     const why = whyNoFlip(at, flips, freeze);
     return {

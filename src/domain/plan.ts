@@ -33,6 +33,8 @@ export interface WavePolicy {
   readonly name: string;
   /** Does `ready` wait for an operator's `advance`? */
   readonly approval: boolean;
+  /** How many different people have to say it. */
+  readonly approvals: number;
   /** Tenants between their start and `ramp` at once. */
   readonly atOnce: number;
   /** Pause between two starts; 0: none. */
@@ -145,6 +147,8 @@ export interface Plan {
 export interface TenantPlan extends Pick<Plan, 'name' | 'durations' | 'limits' | 'gates'> {
   readonly wave: string;
   readonly approval: boolean;
+  /** People that have to approve; missing: one. */
+  readonly approvals?: number;
   /** Does the plan have shared tables? They move first, as the pseudo-tenant `_shared`. */
   readonly hasShared: boolean;
   /** None: at any time. */
@@ -153,7 +157,7 @@ export interface TenantPlan extends Pick<Plan, 'name' | 'durations' | 'limits' |
 }
 
 /** What the fleet's workflow carries: every tenant's plan is made of it. Who belongs to a wave is in the control schema. */
-export interface FleetPlan extends Omit<TenantPlan, 'wave' | 'approval' | 'flips'> {
+export interface FleetPlan extends Omit<TenantPlan, 'wave' | 'approval' | 'approvals' | 'flips'> {
   readonly waves: readonly WavePolicy[];
 }
 
@@ -167,9 +171,10 @@ export const fleetPlan = (plan: Plan): FleetPlan => ({
   gates: plan.gates,
   hasShared: plan.tables.some((table) => table.tenancy.kind === 'shared'),
   ...(plan.freeze.length === 0 ? {} : { freeze: plan.freeze }),
-  waves: plan.waves.map(({ name, approval, atOnce, every, soak, maxStopped, flips }) => ({
+  waves: plan.waves.map(({ name, approval, approvals, atOnce, every, soak, maxStopped, flips }) => ({
     name,
     approval,
+    approvals,
     atOnce,
     every,
     soak,
@@ -190,6 +195,7 @@ export const planInWave = (
   gates,
   wave: wave?.name ?? tenant,
   approval: wave?.approval ?? true,
+  ...(wave === null || wave.approvals === 1 ? {} : { approvals: wave.approvals }),
   hasShared,
   ...(wave?.flips == null ? {} : { flips: wave.flips }),
   ...(freeze === undefined ? {} : { freeze }),

@@ -33,6 +33,8 @@ const accepted = (name: CommandName, phase: Phase, mode: Mode): boolean =>
     reason: 'why',
     approval: true,
     approved: false,
+    approvers: [],
+    approvals: 1,
     gates: waivableGates(phase),
   }) === null;
 
@@ -70,6 +72,8 @@ it('every refusal is one sentence that helps', () => {
         reason: null,
         approval: true,
         approved: false,
+        approvers: [],
+        approvals: 1,
         gates: [],
       });
       if (why !== null) expect(why.length).toBeGreaterThan(15);
@@ -88,4 +92,28 @@ it.each([
   { requestId: 'x', actor: 'a', reason: 'r', expectPhase: 'nowhere' },
 ])('parses %j into a refusal, never a throw', (payload) => {
   for (const name of COMMAND_NAMES) expect(parseCommand(name, payload).ok).toBe(false);
+});
+
+it('asks as many different people as the wave says', () => {
+  const asked = (approvals: number, ...approvers: string[]): string | null =>
+    judge(
+      { ...command('advance', 'ready'), actor: 'ann' },
+      {
+        tenant: 'acme',
+        phase: 'ready',
+        mode: 'waiting',
+        reason: null,
+        approval: true,
+        approved: approvers.length > 0,
+        approvers,
+        approvals,
+        gates: [],
+      },
+    );
+
+  expect(asked(2)).toBeNull();
+  expect(asked(2, 'bob')).toBeNull();
+  expect(asked(2, 'ann')).toBe('ann approved already; another person has to as well');
+  expect(asked(2, 'bob', 'cleo')).toBe('already approved; see why for the gates that are still closed');
+  expect(asked(1, 'bob')).toBe('already approved; see why for the gates that are still closed');
 });

@@ -4,7 +4,15 @@ import { expect, test } from 'vitest';
 import type { WavePolicy } from '../../src/domain/plan.ts';
 import { decide, type Decision, type WaveCounts } from '../../src/domain/wave.ts';
 
-const POLICY = { approval: false, atOnce: 2, every: 0, soak: 60_000, maxStopped: 1, flips: null };
+const POLICY = {
+  approval: false,
+  approvals: 1,
+  atOnce: 2,
+  every: 0,
+  soak: 60_000,
+  maxStopped: 1,
+  flips: null,
+};
 const WAVES: readonly WavePolicy[] = [
   { ...POLICY, name: 'internal' },
   { ...POLICY, name: 'first', atOnce: 3 },

@@ -198,6 +198,7 @@ describe('P6: no read flip without evidence', () => {
     cleanSince: null,
     lastPassAt: null,
     openDrift: null,
+    approvers: [],
     shadow: { samples: 0, differing: 1 },
     nodes: { live: 0, following: 0 },
     certificateAt: null,

@@ -50,6 +50,7 @@ export const QUICK: Durations = {
 /** What a plan that says nothing gets, with a soak of moments. */
 export const WAVE: Omit<Wave, 'name' | 'tenants'> = {
   approval: false,
+  approvals: 1,
   atOnce: 5,
   every: 0,
   soak: 500,

@@ -46,6 +46,8 @@ function policy(name: CommandName, phase: Phase): string | null {
     reason: `adopted in ${phase}; resume goes on`,
     approval: true,
     approved: false,
+    approvers: [],
+    approvals: 1,
     gates: waivableGates(phase),
   });
 }

@@ -1,0 +1,29 @@
+/** A wave whose flips two different people have to approve. */
+import { expect, it } from 'vitest';
+
+import { useWorld, WAVE } from '../support/world.ts';
+
+const world = useWorld(['ant'], {
+  rows: 5,
+  waves: [{ ...WAVE, name: 'first', tenants: ['ant'], approval: true, approvals: 2 }],
+});
+
+it('ramps only once another person has approved as well', async () => {
+  const { followAsNode, work, start, until, command, record, status } = world();
+  followAsNode();
+  work();
+  await start('ant');
+  await until('ant', 'ready', 'waiting');
+
+  await command('ant', 'advance', { actor: 'ann' });
+  await expect
+    .poll(async () => (await record('ant'))?.reason, { timeout: 30_000 })
+    .toBe('approval: approved by ann; needs the advance of 2 different people');
+  await expect(command('ant', 'advance', { actor: 'ann' })).rejects.toMatchObject({
+    cause: { message: 'ann approved already; another person has to as well' },
+  });
+  expect((await status('ant')).phase).toBe('ready');
+
+  await command('ant', 'advance', { actor: 'bob' });
+  await until('ant', 'ramp');
+});
