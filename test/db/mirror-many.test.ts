@@ -84,6 +84,17 @@ it('nothing replaces another row where the target has a unique key of its own', 
   await expectEqual();
 });
 
+it('a value that the target allows once destroys nothing there: the batch fails, and goes on once it is free', async () => {
+  const { sql, rows, mirror } = fixture();
+  await sql('source', 'UPDATE slots SET n = n + 5000 WHERE id <= 300');
+  await sql('source', 'UPDATE slots SET n = 700 WHERE id = 5');
+  await expect(mirror.drain('ant')).rejects.toThrow();
+  expect(await rows('target', 'SELECT id FROM slots WHERE n = 700')).toEqual([{ id: '700' }]);
+  await sql('source', 'UPDATE slots SET n = 9000 WHERE id = 5');
+  await mirrorAll();
+  await expectEqual();
+});
+
 it('an image that belongs to a tenant that is not locked yet is written under its lock only', async () => {
   const { pair, tracked, sql, rows } = fixture();
   await sql('source', `INSERT INTO items (id, tenant_id, n) SELECT 10000 + i, 'bee', i FROM ${NUMBERS}`);

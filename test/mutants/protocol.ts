@@ -85,7 +85,7 @@ export const PROTOCOL: readonly Mutant[] = [
   {
     name: 'an update journals the new key only',
     file: 'src/db/triggers.ts', find: 'IF ${moved} THEN ${before} ', put: 'IF ${moved} THEN DO 0; ',
-    test: 'test/db/keys.test.ts', title: 'is journaled by any session, found again on both sides, updated and deleted',
+    test: 'test/db/tenancy.test.ts', title: 'keys go around rows of two tenants that move and one that does not',
   },
   {
     name: 'cascades are not journaled by the parent',
@@ -119,7 +119,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'warnings are not looked at',
-    file: 'src/db/database.ts', find: 'if (warningStatus === 0) return;', put: 'if (warningStatus >= 0) return;',
+    file: 'src/db/session.ts', find: 'if (warningStatus === 0) return;', put: 'if (warningStatus >= 0) return;',
     test: 'test/db/load.test.ts', title: 'both ways write the same bytes, and both say what is in the way',
   },
   {
