@@ -1,9 +1,7 @@
 /** What the drill does beside its two flips: ask the application, cut connections, look at the canaries, certify. */
-import { createHash } from 'node:crypto';
-
 import { checkCanaries, keepCanaries, type CanaryCheck } from '../src/db/canaries.ts';
+import { writeCertificate } from '../src/db/certificates.ts';
 import { journalState } from '../src/db/evidence.ts';
-import { qualified, tenantLiteral } from '../src/db/sql.ts';
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
@@ -49,18 +47,6 @@ export function drillActivities({ pair, tracked, askProbe }: Deps): DrillActivit
       const { journalAge } = await journalState(pair.source, pair.control, [tenant]);
       return { ...checked, journalAge };
     },
-    /** Who, when and with which servers; the digest is of everything beside it, in this order. */
-    async certifyDrill({ tenant, content }) {
-      const [source, target] = await Promise.all([pair.source.server(), pair.target.server()]);
-      const whole = { tenant, ...content, source: said(source), target: said(target) };
-      const digest = createHash('sha256').update(JSON.stringify(whole)).digest('hex');
-      await pair.source.run(
-        `INSERT INTO ${qualified(pair.control, 'certificate')} (tenant, content) VALUES (${tenantLiteral(tenant)}, ?)`,
-        [JSON.stringify({ ...whole, digest })],
-      );
-    },
+    certifyDrill: ({ tenant, content }) => writeCertificate(pair, tenant, content),
   });
 }
-
-const said = ({ flavour, version }: { readonly flavour: string; readonly version: string }): string =>
-  `${flavour} ${version}`;
