@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MATRIX: Readonly<Record<string, { readonly rooms: readonly string[]; readonly packages: readonly string[] }>> = {
   'src/domain':  { rooms: [], packages: [] },
   'src/db':      { rooms: ['src/domain'], packages: ['mysql2', 'node:'] },
-  'src/app':     { rooms: ['src/domain', 'src/db'], packages: ['mysql2', 'ioredis', 'cockatiel', 'node:'] },
+  'src/app':     { rooms: ['src/domain', 'src/db'], packages: ['mysql2', 'ioredis', 'cockatiel', '@openfeature/server-sdk', 'node:'] },
   activities:    { rooms: ['src/domain', 'src/db'], packages: ['@temporalio/activity', '@temporalio/common'] },
   workflows:     { rooms: ['src/domain', 'type activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
   'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', '@temporalio/envconfig', 'node:'] },

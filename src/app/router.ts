@@ -62,6 +62,7 @@ export class Router {
   readonly #writes: Writes;
   readonly #invalidations: Invalidations | null;
   readonly #loads = new LoadsUnderWay();
+  readonly #listeners = new Set<() => void>();
   #subscription: Subscription | null = null;
   #isClosed = false;
 
@@ -157,6 +158,17 @@ export class Router {
     return this.#flags.get(tenant);
   }
 
+  /**
+   * Calls the listener after this node took over what the stage table or a hint said; `flag` and `stage` answer by it
+   * then. It may be called although nothing has changed.
+   *
+   * @returns ends it
+   */
+  onStages(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
   stats(): Stats {
     this.#stats.flags.ageMs = this.#flags.ageMs;
     return structuredClone(this.#stats);
@@ -192,6 +204,8 @@ export class Router {
     this.#link.forget();
     this.#mirror.drainLagging();
     this.#writes.stagesChanged();
+    // Later: what a listener throws is not the poll's.
+    for (const listener of this.#listeners) queueMicrotask(listener);
   }
 
   #assertOpen(): void {
