@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promi
   memory: () => import('./memory.ts'),
   write: () => import('./write.ts'),
   buffer: () => import('./buffer.ts'),
+  flag: () => import('./flag.ts'),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);
