@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promi
   write: () => import('./write.ts'),
   buffer: () => import('./buffer.ts'),
   flag: () => import('./flag.ts'),
+  read: () => import('./read.ts'),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);
