@@ -37,8 +37,8 @@ class ExternalServer implements Server {
     return Promise.reject(this.#refusal());
   }
 
-  freeze(): void {
-    throw this.#refusal();
+  freeze(): Promise<void> {
+    return Promise.reject(this.#refusal());
   }
 
   thaw(): void {

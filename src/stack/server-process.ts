@@ -4,6 +4,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ServerStartError } from './errors.ts';
+import { untilFrozen } from './frozen.ts';
 import { guard } from './guard.ts';
 import type { RunFolder } from './run-folder.ts';
 import type { Server } from './servers.ts';
@@ -97,8 +98,8 @@ export class ServerProcess implements Server {
     clearTimeout(late);
   }
 
-  freeze(): void {
-    this.#child?.kill('SIGSTOP');
+  async freeze(): Promise<void> {
+    if (this.#child?.kill('SIGSTOP') === true) await untilFrozen(this.#pid);
   }
 
   thaw(): void {

@@ -11,8 +11,11 @@ export interface Server {
   kill(signal?: NodeJS.Signals): Promise<void>;
   /** Starts a killed server again, on the same port and with the same files; resolves when it answers. */
   start(): Promise<void>;
-  /** Stops the server's clock (SIGSTOP): connections stay open and nothing answers, as in a network partition. */
-  freeze(): void;
+  /**
+   * Stops the server's clock (SIGSTOP): connections stay open and nothing answers, as in a network partition. Resolves
+   * when no thread of it runs any more.
+   */
+  freeze(): Promise<void>;
   thaw(): void;
 }
 

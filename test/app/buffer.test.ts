@@ -330,7 +330,7 @@ describe('a Redis that fails', () => {
     const other = await buffered();
     await warm(one, 'frozen');
     await warm(other, 'frozen');
-    stack().redis.freeze();
+    await stack().redis.freeze();
     const error = one.stats().error;
     await write(one.router, 'frozen', 'new');
     for (let count = 1; count <= 30; count += 1) expect(await one.buffer.get('frozen', 'frozen')).toBe('new');

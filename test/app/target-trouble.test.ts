@@ -52,7 +52,7 @@ describe('P1: a dead, frozen or refusing target never fails a request and never 
       url: () => stack().target.url(),
     },
     frozen: {
-      begin: () => Promise.resolve(stack().target.freeze()),
+      begin: () => stack().target.freeze(),
       end: () => Promise.resolve(stack().target.thaw()),
       url: () => stack().target.url(),
     },
@@ -112,7 +112,7 @@ describe('in read-target', () => {
       );
 
       if (trouble === 'killed') await stack().target.kill();
-      else stack().target.freeze();
+      else await stack().target.freeze();
       // Nothing is dirty yet: the first reads find out by themselves.
       const reads = await Promise.all(Array.from({ length: 30 }, () => bodies(router, trouble)));
       const began = performance.now();
@@ -144,7 +144,7 @@ describe('in read-target', () => {
     await fixture().start('closing', 'read-target');
     const router = await open({ targetReadMs: 200 });
     await bodies(router, 'closing');
-    stack().target.freeze();
+    await stack().target.freeze();
     await add(router, 'closing', 'unmirrored');
 
     const began = performance.now();

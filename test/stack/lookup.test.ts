@@ -46,7 +46,7 @@ test('a server from the environment is never killed, started or frozen', async (
 
   await expect(target.kill()).rejects.toThrow(ExternalServerError);
   await expect(target.start()).rejects.toThrow('Unset SWITCHBACK_TARGET to get a private one');
-  expect(() => target.freeze()).toThrow(ExternalServerError);
+  await expect(target.freeze()).rejects.toThrow(ExternalServerError);
   expect(() => target.pid).toThrow(ExternalServerError);
 });
 

@@ -38,7 +38,7 @@ test('a target that was killed comes back on the same port with every committed 
 test('a frozen target accepts connections and answers nothing until it is thawed', async () => {
   const { target } = stack();
   await withTarget(async (connection) => {
-    target.freeze();
+    await target.freeze();
     const answer = connection.query('SELECT 1 AS one');
     const first = await Promise.race([answer, new Promise((resolve) => setTimeout(resolve, 300, 'silence'))]);
     target.thaw();
@@ -52,7 +52,7 @@ test('a frozen target can be stopped', async () => {
   const { target } = stack();
   const { pid } = target;
 
-  target.freeze();
+  await target.freeze();
   await target.kill('SIGTERM');
 
   expect(startOf(pid)).toBe('');
