@@ -12,6 +12,15 @@ npm run stack -- stop     ends them and removes their files
 
 A server whose address is in TEMPORAL_ADDRESS, SWITCHBACK_SOURCE, SWITCHBACK_TARGET or REDIS_URL is used as it is.`;
 
+/** The servers are empty: somebody who wants to see a tenant move needs rows, and an application. */
+const TRY = `Type the exports above, then, to have something to move:
+  node --import tsx examples/sms-portal/seed.ts        three tenants, 212,000 rows, in the source
+  export SWITCHBACK_PLAN=examples/demo/plan.yaml       seconds where production has days
+  alias switchback="node bin/switchback.mjs"           switchback --help says the rest
+  switchback install --target-schema                   before the application, which reads the stages there
+  node --import tsx examples/sms-portal/server.ts &    the application; twice, as the plan asks for two nodes
+  curl -s 'http://…/tenants/acme/messages?latest=5'    at the address it says; the gate of shadow counts its reads`;
+
 const COMMANDS: Readonly<Record<string, () => Promise<number>>> = {
   start: () => locked(start),
   stop: () => locked(stop),
@@ -105,5 +114,5 @@ function print({ servers, addresses, uiUrl }: StackState): void {
     return `  ${name.padEnd(9)} ${state.padEnd(22)} ${addresses[variable] ?? ''}`;
   });
   const exports = Object.entries(addresses).map(([variable, address]) => `export ${variable}=${address}`);
-  console.log(['', ...rows, `  ${'ui'.padEnd(32)} ${uiUrl}`, '', ...exports, ''].join('\n'));
+  console.log(['', ...rows, `  ${'ui'.padEnd(32)} ${uiUrl}`, '', ...exports, '', TRY, ''].join('\n'));
 }

@@ -1,6 +1,7 @@
 /**
- * Programs from Debian's unstable packages without installing anything: the files are unpacked into a folder together
- * with their own C library and started through that library's loader, so the host's versions don't matter.
+ * Programs from Debian's packages without installing anything: the files are unpacked into a folder. Those of unstable
+ * bring their own C library and are started through its loader, so the host's versions don't matter; those of the host's
+ * own release come with just the libraries that the host lacks.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
@@ -17,27 +18,29 @@ export function canUnpackDebian(): boolean {
   return onPath('apt-get').length > 0 && onPath('dpkg').length > 0 && existsSync(KEYRING);
 }
 
+type Release = 'unstable' | 'host';
+
 interface Unpack {
   readonly packages: readonly string[];
   /** A folder that doesn't exist yet. */
   readonly into: string;
+  readonly release?: Release;
   readonly onProgress: (share: number, detail: string) => void;
 }
 
-export async function unpackDebian({ packages, into, onProgress }: Unpack): Promise<void> {
+export async function unpackDebian({
+  packages,
+  into,
+  release = 'unstable',
+  onProgress,
+}: Unpack): Promise<void> {
   const work = join(into, 'apt');
   for (const folder of ['lists/partial', 'cache/archives/partial']) {
     await mkdir(join(work, folder), { recursive: true });
   }
   const tree = join(into, 'tree');
   await mkdir(tree);
-  await writeFile(
-    join(work, 'sources.list'),
-    `deb [signed-by=${KEYRING}] ${await debianMirror(work)} sid main\n`,
-  );
-  // As if nothing were installed: every library comes along.
-  await writeFile(join(work, 'status'), '');
-  const options = aptOptions(work);
+  const options = [...aptOptions(work), ...(release === 'host' ? [] : await unstableOnly(work))];
 
   await apt([...options, 'update'], (share) => onProgress(share * SHARE.lists, 'package lists'));
   await apt([...options, '--download-only', '-y', 'install', ...packages], (share) =>
@@ -76,21 +79,34 @@ export async function throughLoader(
 
 function aptOptions(work: string): readonly string[] {
   const settings = {
-    'Dir::Etc::sourcelist': join(work, 'sources.list'),
-    'Dir::Etc::sourceparts': '-',
-    'Dir::Etc::preferences': '-',
-    'Dir::Etc::preferencesparts': '-',
     'Dir::State::lists': join(work, 'lists'),
-    'Dir::State::status': join(work, 'status'),
     'Dir::Cache': join(work, 'cache'),
     'APT::Install-Recommends': 'false',
     // The cache belongs to the user who runs this, not to apt's own.
     'APT::Sandbox::User': '',
-    // The host's package database is neither read nor written.
+    // The host's package database is not written.
     'Debug::NoLocking': 'true',
   };
-  return ['-qq', ...Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`])];
+  return ['-qq', ...words(settings)];
 }
+
+/** As if nothing were installed: every library comes along. */
+async function unstableOnly(work: string): Promise<readonly string[]> {
+  const list = join(work, 'sources.list');
+  const status = join(work, 'status');
+  await writeFile(list, `deb [signed-by=${KEYRING}] ${await debianMirror(work)} sid main\n`);
+  await writeFile(status, '');
+  return words({
+    'Dir::Etc::sourcelist': list,
+    'Dir::Etc::sourceparts': '-',
+    'Dir::Etc::preferences': '-',
+    'Dir::Etc::preferencesparts': '-',
+    'Dir::State::status': status,
+  });
+}
+
+const words = (settings: Readonly<Record<string, string>>): string[] =>
+  Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
 
 /** The mirror this machine is set up to use, so that no other is assumed. */
 async function debianMirror(work: string): Promise<string> {
