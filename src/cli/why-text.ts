@@ -1,10 +1,12 @@
 /** `why` as text. Hashes are cut: they are there to be compared with each other. */
 import { formatDuration, type Milliseconds } from '../domain/duration.ts';
-import type { Evidence, GateVerdict } from '../domain/gate.ts';
+import type { Evidence } from '../domain/gate.ts';
 import { PHASES, type Mode, type Phase } from '../domain/phase.ts';
+import { sayDifferences, type ShadowRead } from '../domain/shadow.ts';
 import { captureLines, type CaptureFacts } from './capture-text.ts';
 import { aligned, noWorker } from './status-text.ts';
 import { oneLine, quoted, type Terminal } from './terminal.ts';
+import { sayWaiver, type WaiverLine } from './waivers-text.ts';
 
 export interface DriftLine {
   readonly id: number;
@@ -19,12 +21,6 @@ export interface DriftLine {
   readonly recurred: boolean;
 }
 
-export interface ShadowLine {
-  readonly read: string;
-  readonly samples: number;
-  readonly differing: number;
-}
-
 export interface AuditLine {
   readonly at: string;
   readonly event: string;
@@ -32,6 +28,23 @@ export interface AuditLine {
   readonly after: string | null;
   readonly actor: string;
   readonly reason: string;
+}
+
+export interface GateLine {
+  readonly gate: string;
+  readonly open: boolean;
+  readonly waived: boolean;
+  readonly saw: string;
+  readonly needs: string;
+  /** What clears it, and who can. */
+  readonly clear: string;
+  readonly who: string;
+  /** As a worker recorded it; null: open, or not looked at yet. */
+  readonly closedSince: string | null;
+  /** In this stay in the phase. */
+  readonly firstClosedAt: string | null;
+  /** null: open, or nothing to type. */
+  readonly next: string | null;
 }
 
 export interface Why extends CaptureFacts {
@@ -44,21 +57,17 @@ export interface Why extends CaptureFacts {
   readonly stage: string;
   readonly epoch: number;
   readonly dirty: boolean;
-  readonly gates: readonly GateVerdict[];
-  readonly waivers: readonly {
-    readonly gate: string;
-    readonly until: string;
-    readonly actor: string;
-    readonly reason: string;
-  }[];
+  readonly gates: readonly GateLine[];
+  /** Whatever was waived for this tenant, and what became of it. */
+  readonly waivers: readonly WaiverLine[];
   readonly openDrift: number;
   readonly drift: readonly DriftLine[];
   /** Tables that were altered on one side since the line began to work from them; their rows wait in the journal. */
   readonly altered: readonly string[];
   /** No worker was heard of for so long; null: one is alive. */
   readonly noWorkerForMs: Milliseconds | null;
-  /** Reads of the application whose answers differed between the sides. */
-  readonly shadowReads: readonly ShadowLine[];
+  /** Reads of the application that the sides answered differently, or that the target was slow to answer. */
+  readonly shadowReads: readonly ShadowRead[];
   readonly audit: readonly AuditLine[];
   readonly evidence: Evidence;
 }
@@ -74,7 +83,7 @@ export function whyLines(terminal: Terminal, why: Why, next: readonly string[]):
       why.altered.map((change) => `  ${oneLine(change)}`),
     ),
     ...section(`Open drift: ${why.openDrift}`, drift(why)),
-    ...section('Shadow reads that differed', shadowReads(why)),
+    ...section('Shadow reads that differed, or were slower on the target', shadowReads(why)),
     ...captureSection(why),
     ...section('Audit, the last first', audit(why)),
     ...section(
@@ -120,25 +129,34 @@ function head(why: Why): string[] {
 
 function gates({ colors }: Terminal, why: Why): string[] {
   if (why.gates.length === 0) return [];
-  const rows = why.gates.map(({ gate, open, waived, saw, needs, clear }) => [
-    open
-      ? `  ${colors.green('open')}`
-      : waived
-        ? `  ${colors.yellow('waived')}`
-        : `  ${colors.red('closed')}`,
-    gate,
-    oneLine(saw),
-    needs,
-    open || waived ? '' : clear.replaceAll('TENANT', quoted(why.tenant)),
+  const state = ({ open, waived }: GateLine): string =>
+    open ? colors.green('open') : waived ? colors.yellow('waived') : colors.red('closed');
+  const rows = why.gates.map((gate) => [
+    `  ${state(gate)}`,
+    gate.gate,
+    since(why.at, gate),
+    oneLine(gate.saw),
+    gate.needs,
   ]);
-  return aligned(['  ', 'GATE', 'SAW', 'NEEDS', 'CLEARED BY'], rows);
+  const closed = why.gates
+    .filter(({ open, waived }) => !open && !waived)
+    .map(({ gate, who, clear }) => [`  ${gate}`, who, clear.replaceAll('TENANT', quoted(why.tenant))]);
+  return [
+    ...aligned(['  ', 'GATE', 'FOR', 'SAW', 'NEEDS'], rows),
+    ...(closed.length === 0 ? [] : ['', ...aligned(['  CLOSED', 'CLEARED BY', 'HOW'], closed)]),
+  ];
 }
 
-const waivers = (why: Why): string[] =>
-  why.waivers.map(
-    ({ gate, until, actor, reason }) =>
-      `  ${oneLine(gate)} until ${until} by ${oneLine(actor)}: ${oneLine(reason)}`,
-  );
+/** How long it is closed, as it stands in the record. */
+function since(at: string, { open, closedSince, firstClosedAt }: GateLine): string {
+  if (open) return '';
+  if (closedSince === null) return 'not recorded';
+  const ago = (from: string): string => formatDuration(Math.max(0, Date.parse(at) - Date.parse(from)));
+  const isAgain = firstClosedAt !== null && firstClosedAt < closedSince;
+  return isAgain ? `${ago(closedSince)}, first ${ago(firstClosedAt)} ago` : ago(closedSince);
+}
+
+const waivers = (why: Why): string[] => why.waivers.map((waiver) => `  ${sayWaiver(waiver)}`);
 
 function drift(why: Why): string[] {
   const rows = why.drift.map((row) => [
@@ -160,9 +178,14 @@ function drift(why: Why): string[] {
 }
 
 const shadowReads = (why: Why): string[] =>
-  why.shadowReads.map(
-    ({ read, samples, differing }) => `  ${oneLine(read)}: ${differing} of ${samples} samples`,
-  );
+  why.shadowReads.map(({ read, samples, differing, classes, slowerByMs }) => {
+    const ways = sayDifferences(classes);
+    const slower =
+      classes.slower === undefined
+        ? ''
+        : `; ${classes.slower} slower, by ${formatDuration(slowerByMs ?? 0)} on average`;
+    return `  ${oneLine(read)}: ${differing} of ${samples} samples${ways === '' ? '' : ` (${ways})`}${slower}`;
+  });
 
 const short = (hash: string | null): string => (hash === null ? 'no row' : hash.slice(0, 10));
 

@@ -1,25 +1,34 @@
 /** What blocks a tenant, since when, and what to type: read live, without Temporal. */
 import { forShared, tenantPlan } from '../domain/plan.ts';
-import { judgeGates } from '../domain/gate.ts';
+import { judgeGates, type GateVerdict } from '../domain/gate.ts';
+import type { ShadowRead } from '../domain/shadow.ts';
 import { readEvidence } from '../db/evidence.ts';
+import { readGates, type GateRow } from '../db/gate-record.ts';
 import { readDrift, type DriftRow } from '../db/ledger.ts';
 import { readMigration } from '../db/migrations.ts';
 import { silentFor } from '../db/presence.ts';
+import { readShadowReads } from '../db/shadow-evidence.ts';
 import { qualified, tenantLiteral } from '../db/sql.ts';
 import { alteredTables } from '../db/shapes.ts';
 import { readStage } from '../db/stages.ts';
 import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
+import { readWaivers } from '../db/waivers.ts';
 import { captureFacts } from './capture-text.ts';
 import type { Handler } from './commands.ts';
+import type { Context } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { iso } from './fleet.ts';
+import { waiverLine } from './waivers-text.ts';
 import { keyText } from './keys-text.ts';
 import { oneLine } from './terminal.ts';
 import { nextCommands } from './why-next.ts';
-import { whyLines, type AuditLine, type DriftLine, type ShadowLine, type Why } from './why-text.ts';
+import { whyLines, type AuditLine, type DriftLine, type GateLine, type Why } from './why-text.ts';
 
 const AUDIT_SHOWN = 8;
 const DRIFT_SHOWN = 20;
+const SHADOW_SHOWN = 20;
+/** A few slow answers are anybody's. */
+const SLOW_SHARE = 0.05;
 
 export const run: Handler = async (context, input) => {
   const { tenant } = input;
@@ -34,17 +43,22 @@ export const run: Handler = async (context, input) => {
   }
   const tracked = await loadTracked(pair);
   const { phase, mode, reason, since, round, approved, waivers } = record;
-  const [evidence, stage, drift, shadowReads, audit, altered, noWorkerForMs] = await Promise.all([
-    readEvidence(pair, tracked, { tenant, since, round }),
-    readStage(pair.source, pair.control, tenant),
-    readDrift(pair, tenant, true),
-    readShadow(pair, tenant),
-    readAudit(pair, tenant),
-    alteredTables(pair, tenant),
-    silentFor(pair.source, pair.control),
-  ]);
+  const { measureReplicas } = await import('../connect.ts');
+  const replicas = await measureReplicas(plan, pair, context.env);
+  const [evidence, stage, drift, shadowReads, audit, altered, noWorkerForMs, recorded, given] =
+    await Promise.all([
+      readEvidence(pair, tracked, { tenant, since, round, replicas }),
+      readStage(pair.source, pair.control, tenant),
+      readDrift(pair, tenant, true),
+      readShadowReads(pair.source, pair.control, tenant),
+      readAudit(pair, tenant),
+      alteredTables(pair, tenant),
+      silentFor(pair.source, pair.control),
+      readGates(pair.source, pair.control, tenant),
+      readWaivers(pair, tenant),
+    ]);
   const gatePlan = forShared(tenant, tenantPlan(plan, tenant));
-  const gates = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);
+  const verdicts = judgeGates(phase, { tenant, evidence, plan: gatePlan, since, approved }, waivers);
   const why: Why = {
     ...captureFacts(plan.capture),
     tenant,
@@ -56,13 +70,13 @@ export const run: Handler = async (context, input) => {
     stage: stage?.stage ?? 'source-only',
     epoch: stage?.epoch ?? 0,
     dirty: stage?.dirty ?? false,
-    gates,
-    waivers: waivers.map((waiver) => ({ ...waiver, until: iso(waiver.until) })),
+    gates: verdicts.map((verdict) => gateLine(context, tenant, verdict, recorded)),
+    waivers: given.map(waiverLine),
     openDrift: evidence.openDrift ?? drift.length,
     drift: drift.slice(0, DRIFT_SHOWN).map((row) => driftLine(tracked, row)),
     altered,
     noWorkerForMs,
-    shadowReads,
+    shadowReads: shadowReads.filter(isWorthShowing).slice(0, SHADOW_SHOWN),
     audit,
     evidence,
   };
@@ -73,6 +87,27 @@ export const run: Handler = async (context, input) => {
     next: context.terminal.json ? next : [],
   };
 };
+
+function gateLine(
+  context: Context,
+  tenant: string,
+  verdict: GateVerdict,
+  recorded: readonly GateRow[],
+): GateLine {
+  const { next, who = '', ...seen } = verdict;
+  const row = recorded.find(({ gate }) => gate === seen.gate);
+  const words = next?.words.map((word) => (word === 'TENANT' ? tenant : word)) ?? [];
+  const command = next?.changes === true ? context.change(...words) : context.line(...words);
+  const time = (at: number | null | undefined): string | null => (at == null ? null : iso(at));
+  return {
+    ...seen,
+    who,
+    // Of a gate that a worker has not found closed yet nobody knows since when it is.
+    closedSince: seen.open ? null : time(row?.closedAt),
+    firstClosedAt: time(row?.firstClosedAt),
+    next: seen.open || next == null ? null : command,
+  };
+}
 
 function driftLine(tracked: Tracked, row: DriftRow): DriftLine {
   const { table } = tracked.source(row.tableId);
@@ -94,17 +129,8 @@ function driftLine(tracked: Tracked, row: DriftRow): DriftLine {
 /** Sessions are in UTC. */
 const isoOfText = (text: string): string => iso(Date.parse(`${text.replace(' ', 'T')}Z`));
 
-async function readShadow(pair: Pair, tenant: string): Promise<ShadowLine[]> {
-  const rows = await pair.source.rows(
-    `SELECT read_name, SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(pair.control, 'shadow')}
-     WHERE tenant = ${tenantLiteral(tenant)} GROUP BY read_name HAVING SUM(differing) > 0 ORDER BY SUM(differing) DESC LIMIT 20`,
-  );
-  return rows.map((row) => ({
-    read: row['read_name']!,
-    samples: Number(row['samples']),
-    differing: Number(row['differing']),
-  }));
-}
+const isWorthShowing = ({ samples, differing, classes: { slower = 0 } }: ShadowRead): boolean =>
+  differing > 0 || slower > samples * SLOW_SHARE;
 
 async function readAudit(pair: Pair, tenant: string): Promise<AuditLine[]> {
   const rows = await pair.source.rows(

@@ -1,11 +1,16 @@
 /** `why`, `status` and `repair` over a record that stands in the control schema: neither Temporal nor a worker runs. */
 import { beforeAll, describe, expect, it } from 'vitest';
 
+import { saveRetention } from '../../src/db/cluster-facts.ts';
 import { admitTenants } from '../../src/db/control.ts';
+import { recordGates } from '../../src/db/gate-record.ts';
 import { keyLiteral } from '../../src/db/journal-rows.ts';
+import { beatWorker } from '../../src/db/presence.ts';
 import { admitStage, appendAudit, flipStage } from '../../src/db/stages.ts';
 import { loadTracked } from '../../src/db/tracked.ts';
 import { repairKeys } from '../../src/db/verdict.ts';
+import { recordWaiver } from '../../src/db/waivers.ts';
+import { DAY } from '../../src/domain/duration.ts';
 import { encodeKey } from '../../src/domain/key.ts';
 import { useWorld } from '../support/world.ts';
 import { expectGolden, steady, switchback, useFolder, writePlan } from './switchback.ts';
@@ -16,7 +21,16 @@ const folder = useFolder();
 const NO_TEMPORAL = { TEMPORAL_ADDRESS: '127.0.0.1:9' };
 const SECRET = 'value-nobody-may-see';
 
-const ask = async (...words: string[]) => switchback([...words], { env: NO_TEMPORAL, cwd: await written() });
+/** A worker was heard of a moment ago, and has read what the cluster keeps. */
+async function ask(...words: string[]) {
+  const { source, control } = world().pair;
+  await beatWorker(source, control);
+  await saveRetention(source, control, 90 * DAY);
+  return askAlone(...words);
+}
+
+const askAlone = async (...words: string[]) =>
+  switchback([...words], { env: NO_TEMPORAL, cwd: await written() });
 
 async function written(): Promise<string> {
   await writePlan(await folder(), world().plan);
@@ -85,7 +99,11 @@ beforeAll(async () => {
      VALUES ('acme', ${tableId}, ${keyLiteral(encodeKey([drifted]))}, 'different', 'name', '${'5b7481d7b3'.padEnd(64, '0')}', '${'2354104c3c'.padEnd(64, '0')}')`,
   );
   await pair.source.run(
-    `INSERT INTO \`${pair.control}\`.shadow VALUES ('acme', 'inbox', 'node-1', 900, 2, NOW(6), NOW(6)), ('acme', 'totals', 'node-1', 50, 0, NOW(6), NOW(6))`,
+    `INSERT INTO \`${pair.control}\`.shadow VALUES ('acme', 'inbox', 'node-1', 900, 2, NOW(6), NOW(6), NULL), ('acme', 'totals', 'node-1', 50, 0, NOW(6), NOW(6), NULL), ('acme', 'quick', 'node-1', 50, 0, NOW(6), NOW(6), NULL)`,
+  );
+  await pair.source.run(
+    `INSERT INTO \`${pair.control}\`.shadow_difference VALUES ('acme', 'inbox', 'node-1', 'value', 1, 0, NOW(6)), ('acme', 'inbox', 'node-2', 'missing', 1, 0, NOW(6)),
+       ('acme', 'totals', 'node-1', 'slower', 4, 100, NOW(6)), ('acme', 'totals', 'node-2', 'slower', 4, 140, NOW(6)), ('acme', 'quick', 'node-1', 'slower', 1, 11, NOW(6))`,
   );
   await appendAudit(pair.source, pair.control, {
     tenant: 'acme',
@@ -97,6 +115,20 @@ beforeAll(async () => {
     // A reason is somebody's text: it must not move a cursor.
     reason: 'looks\u001B[2J good',
     requestId: null,
+  });
+  const undecided = { approved: false, waivers: [] };
+  await recordGates(pair, { tenant: 'globex', runId: 'run-of-globex', phase: 'ready', ...undecided }, [
+    { gate: 'approval', open: false, saw: 'not approved', needs: '', clear: '', waived: false },
+    { gate: 'nodes', open: false, saw: '0 of 0', needs: '', clear: '', waived: false },
+  ]);
+  await pair.source.run(
+    `UPDATE \`${pair.control}\`.gate SET closed_at = NOW(6) - INTERVAL 7205 SECOND, first_closed_at = NOW(6) - INTERVAL IF(gate = 'nodes', 10806, 7205) SECOND`,
+  );
+  const waiver = { tenant: 'globex', phase: 'ready', actor: 'ann', reason: 'the probe is on leave' };
+  await pair.source.session(async (session) => {
+    const until = Date.UTC(2036, 0, 1);
+    await recordWaiver(session, pair.control, { ...waiver, gate: 'certificate', until, requestId: 'w1' });
+    await recordWaiver(session, pair.control, { ...waiver, gate: 'shadow-equal', until: 0, requestId: 'w2' });
   });
 });
 
@@ -113,8 +145,33 @@ describe('why', () => {
   it('shows a gate that waits for an operator, and the command that opens it', async () => {
     const said = await ask('why', 'globex');
 
-    await golden('why-waiting.txt', said.all);
+    // Seconds go by while a loaded machine starts the command, and widen a column.
+    const steadily = said.all.replaceAll(/(\dh)( \d+m)?( \d+s)?/g, '$1').replaceAll(/ {3,}/g, '  ');
+    await golden('why-waiting.txt', steadily);
     expect(said.stdout).toContain('switchback advance globex --reason "..."');
+    expect(said.stdout).toMatch(/closed +approval +2h.* +not approved/);
+    expect(said.stdout).toMatch(/closed +nodes +2h.*, first 3h.* ago +0 of 0 live nodes follow/);
+  });
+
+  it('without a worker nothing is known of capture, and one is to be started', async () => {
+    await world().pair.source.run(`DELETE FROM \`${world().pair.control}\`.heartbeat`);
+    const { gates, next } = JSON.parse((await askAlone('why', 'globex', '--json')).stdout) as {
+      gates: { gate: string; open: boolean; next: string | null; who: string; closedSince: string | null }[];
+      next: string[];
+    };
+    expect(gates.find(({ gate }) => gate === 'capture')).toMatchObject({
+      open: false,
+      next: 'switchback worker',
+      closedSince: null,
+    });
+    expect(next).toEqual(['switchback worker']);
+  });
+
+  it('every waiver is shown for ever', async () => {
+    await golden('waivers.txt', (await ask('waivers')).all);
+    const { stdout } = await ask('waivers', 'acme');
+    expect(stdout).toBe('Nothing was ever waived.\n');
+    expect((await ask('waivers', 'nobody')).code).toBe(3);
   });
 
   it('gives the same as one object', async () => {
@@ -127,7 +184,10 @@ describe('why', () => {
       mode: 'stopped',
       openDrift: 1,
       drift: [{ table: 'customers', key: `id=${drifted}`, class: 'different', columns: ['name'] }],
-      shadowReads: [{ read: 'inbox', samples: 900, differing: 2 }],
+      shadowReads: [
+        { read: 'inbox', samples: 900, differing: 2, classes: { value: 1, missing: 1 }, slowerByMs: null },
+        { read: 'totals', samples: 50, differing: 0, classes: { slower: 8 }, slowerByMs: 30 },
+      ],
       next: ['switchback repair acme --reason "..."', 'switchback retry acme --reason "..."'],
     });
   });
@@ -162,6 +222,7 @@ describe('status', () => {
       'weaker',
       'tenants',
       'notStarted',
+      'awaitingWorker',
       'targetReachable',
       'noWorkerForMs',
       'altered',

@@ -24,6 +24,18 @@ it('ramps only once another person has approved as well', async () => {
   });
   expect((await status('ant')).phase).toBe('ready');
 
+  const waiver = { gate: 'nodes', until: '2036-01-01T00:00:00Z' };
+  await expect(command('ant', 'waive', { actor: 'ann', ...waiver })).rejects.toMatchObject({
+    cause: { message: 'ann approved ready; another person has to waive' },
+  });
+  await command('ant', 'waive', { actor: 'carol', ...waiver });
+  await expect(command('ant', 'advance', { actor: 'Carol' })).rejects.toMatchObject({
+    cause: { message: 'Carol waived a gate of ant; another person has to approve' },
+  });
+  await expect(command('ant', 'waive', { actor: 'bob', ...waiver, gate: 'approval' })).rejects.toMatchObject({
+    cause: { message: expect.stringContaining('ready has no gate "approval" that can be waived') as unknown },
+  });
+
   await command('ant', 'advance', { actor: 'bob' });
   await until('ant', 'ramp');
 });
