@@ -10,6 +10,7 @@ import { onlyPrimaryIsUnique } from './fingerprint.ts';
 import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, readImages, targetTenants } from './image-rows.ts';
 import { journalTenants } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
+import { assertShapes } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -84,12 +85,16 @@ export async function applyKeys(
   };
 }
 
-/** Locks cover whoever has a journal row for one of the keys, and whoever owns its row on the target. */
+/**
+ * Locks cover whoever has a journal row for one of the keys, and whoever owns its row on the target. That look is the
+ * first touch of the target's table: from here to the commit no ALTER gets past our metadata lock.
+ */
 async function coverKeys(sides: Sides, id: number, keys: readonly string[]): Promise<void> {
   const { pair, tracked, source, target } = sides;
   const [journaled, owning] = await together(
     journalTenants(source, pair.control, id, keys),
     targetTenants(target, tracked.target(id), keys),
+    assertShapes(pair, tracked, { on: target, side: 'target', ids: [id] }),
   );
   assertLocked(sides, [...journaled, ...owning]);
 }

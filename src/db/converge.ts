@@ -17,11 +17,18 @@ import type { Session } from './database.ts';
 import { applyKeys, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
 import { uniqueHolders } from './holders.ts';
 import { IMAGE_BYTES_MAX, ImagesTooLarge } from './image-rows.ts';
-import { deleteJournal, readJournal, type JournalBatch, type JournalRows } from './journal-rows.ts';
+import {
+  batchOf,
+  deleteJournal,
+  journalSql,
+  type JournalBatch,
+  type JournalIds,
+  type JournalRows,
+} from './journal-rows.ts';
 import { loadMethod } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes, explained } from './shapes.ts';
-import { mirroredTenants } from './stages.ts';
+import { mirroredSql, tenantsOf } from './stages.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -29,6 +36,8 @@ import type { Pair, Tracked } from './tracked.ts';
 export interface ConvergeRequest {
   /** Tenants to lock; the union of what turns out to be needed is locked before anything is committed. */
   readonly tenants: readonly string[];
+  /** Waits for no lock: a tenant that somebody else has is left out, with its journal. */
+  readonly skipsLocked?: boolean;
   /** Whose journal rows to apply, oldest first; null: none. */
   readonly journal: JournalRows | null;
   /** Keys to apply whether journaled or not. */
@@ -40,18 +49,20 @@ export interface ConvergeRequest {
   /** As `endTurn`, while the source's snapshot is still open, which it else no longer is. */
   readonly atOneInstant?: (source: Session, target: Session, locked: readonly string[]) => Promise<void>;
   /** Takes the journal rows that the target has committed, to delete them in time; missing: that is awaited. */
-  readonly applied?: (ids: readonly string[]) => Promise<void>;
+  readonly applied?: (ids: JournalIds) => Promise<void>;
 }
 
 export interface Converged {
   readonly kind: 'done' | 'busy';
+  /** That were locked. */
+  readonly tenants: readonly string[];
   /** Journal rows that were applied. */
   readonly applied: number;
-  /** Highest journal id that was read; '0' when none. */
-  readonly lastId: string;
+  /** Highest journal id that was read of each tenant. */
+  readonly lastIds: ReadonlyMap<string, string>;
   /** Did the batch hold as many journal rows as it may? Then there may be more. */
   readonly full: boolean;
-  /** Did the batch cover the whole journal of the tenant as of the snapshot? */
+  /** Did the batch cover the whole journal of its tenants as of the snapshot? */
   readonly covered: boolean;
 }
 
@@ -60,15 +71,25 @@ type Step =
   | { readonly kind: 'extend'; readonly tenants: readonly string[]; readonly keys: Keys }
   /** Rows of this size: so many journal rows fit. */
   | { readonly kind: 'smaller'; readonly limit: number }
-  | { readonly kind: 'done'; readonly batch: JournalBatch };
+  | { readonly kind: 'done'; readonly batch: JournalBatch; readonly tenants: readonly string[] };
 
 const ROUNDS = 12;
 
-const NO_JOURNAL: JournalBatch = { ids: [], keys: [], lastId: '0', full: false, covered: true };
+const NO_JOURNAL: JournalBatch = { ids: new Map(), keys: [], lastIds: new Map(), full: false, covered: true };
+
+const BUSY: Converged = {
+  kind: 'busy',
+  tenants: [],
+  applied: 0,
+  lastIds: new Map(),
+  full: false,
+  covered: false,
+};
 
 /** @throws TransientDatabaseError when the locks or unique values did not settle; nothing is lost, repeat it */
 export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Converged> {
-  const applied = request.applied ?? ((ids) => deleteJournal(pair.source, pair.control, ids));
+  const applied =
+    request.applied ?? ((ids) => deleteJournal(pair.source, pair.control, [...ids.values()].flat()));
   let tenants = request.tenants;
   let { keys, journal } = request;
   for (let round = 1; round <= ROUNDS; round += 1) {
@@ -77,13 +98,14 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
       journal = { ...journal!, limit: step.limit };
       continue;
     }
-    if (step.kind === 'busy') return { kind: 'busy', applied: 0, lastId: '0', full: false, covered: false };
+    if (step.kind === 'busy') return BUSY;
     if (step.kind === 'done') {
-      const { ids, lastId, full, covered } = step.batch;
+      const { ids, lastIds, full, covered } = step.batch;
       // Begun before the journal is forgotten: what is buffered was read from either side.
-      const told = ids.length + keys.size > 0 ? pair.changed?.(tenants) : undefined;
+      const told = ids.size + keys.size > 0 ? pair.changed?.(step.tenants) : undefined;
       await Promise.all([told, applied(ids)]);
-      return { kind: 'done', applied: ids.length, lastId, full, covered };
+      const rows = [...ids.values()].reduce((sum, own) => sum + own.length, 0);
+      return { kind: 'done', tenants: step.tenants, applied: rows, lastIds, full, covered };
     }
     tenants = [...new Set([...tenants, ...step.tenants])];
     keys = unionKeys(keys, step.keys);
@@ -100,7 +122,10 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
   try {
     return await pair.target.transaction(async (target): Promise<Step> => {
       if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
-      const locked = await lockTenants(target, pair.control, request.tenants);
+      const { tenants, skipsLocked } = request;
+      const locked = await lockTenants(target, pair.control, tenants, skipsLocked);
+      const { journal } = request;
+      if (journal !== null && !locked.some((tenant) => journal.after.has(tenant))) return { kind: 'busy' };
       let writing = Promise.resolve();
       const reading = pair.source.snapshot(async (source) => {
         const { batch, keys, mirrored } = await readBatch(source, pair, request, locked);
@@ -124,12 +149,8 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
           () => writing,
         ),
       );
-      // After the first touch: from here to the commit no ALTER gets past our metadata lock.
-      await together(
-        assertShapes(pair, tracked, { on: target, side: 'target', ids: reached.keys!.keys() }),
-        request.endTurn?.(target) ?? null,
-      );
-      return { kind: 'done', batch };
+      await request.endTurn?.(target);
+      return { kind: 'done', batch, tenants: locked };
     });
   } catch (error) {
     return stepAfter(pair, tracked, request, reached, error);
@@ -166,13 +187,17 @@ interface Batch {
 async function readBatch(
   source: Session,
   { control }: Pair,
-  { journal, keys: wanted }: ConvergeRequest,
+  { journal: asked, keys: wanted }: ConvergeRequest,
   locked: readonly string[],
 ): Promise<Batch> {
-  const [batch, mirrored] = await together(
-    journal === null ? NO_JOURNAL : readJournal(source, control, journal),
-    mirroredTenants(source, control, new Set(locked)),
-  );
+  const ours = [...(asked?.after ?? [])].filter(([tenant]) => locked.includes(tenant));
+  const journal = asked && { ...asked, after: new Map(ours) };
+  const [stages, rows = []] = await source.rowsOfEach([
+    mirroredSql(control, locked),
+    ...(journal === null ? [] : [journalSql(control, journal)]),
+  ]);
+  const batch = journal === null ? NO_JOURNAL : batchOf(journal, rows);
+  const mirrored = tenantsOf(stages!);
   const keys = new Map([...wanted].filter(([, set]) => set.size > 0).map(([id, set]) => [id, new Set(set)]));
   for (const { tableId, key } of batch.keys) addKey(keys, tableId, key);
   return { batch, keys, mirrored };

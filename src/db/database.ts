@@ -5,11 +5,12 @@
  * numbers or dates: mysql2 rounds DOUBLE, DECIMAL and BIGINT and reads zero dates as NULL. A session is
  * set up on first use and its settings are read back, so a proxy that drops them is noticed.
  */
-import { createPool, type Pool, type PoolConnection, type ResultSetHeader } from 'mysql2/promise';
+import type { PoolConnection, ResultSetHeader } from 'mysql2/promise';
 
 import { SECOND } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { stripError } from './faults.ts';
+import { ServerPool } from './server-pool.ts';
 import { inTransaction, Session, takesRows } from './session.ts';
 import type { DatabaseOptions, Param, RawRow, Server, Settings, TextRow } from './session.ts';
 import { prepare } from './session-settings.ts';
@@ -26,43 +27,35 @@ export type {
   TextRow,
 } from './session.ts';
 
-const DEFAULTS = { connections: 10, idleTimeout: 10 * SECOND, deadline: 30 * SECOND, lockWait: 20 * SECOND };
+const DEFAULTS = {
+  connections: 10,
+  idleTimeout: 10 * SECOND,
+  deadline: 30 * SECOND,
+  lockWait: 20 * SECOND,
+  combines: true,
+};
 
 export class Database {
   readonly side: 'source' | 'target';
   /** `host:port`, for messages. */
   readonly address: string;
-  readonly #pool: Pool;
+  readonly #pool: ServerPool;
   readonly #settings: Settings;
   readonly #prepared = new WeakSet<object>();
   #server: Server | null = null;
-  /** Of the open connections, as the server counts them. */
-  readonly #ids = new Set<number>();
 
   constructor(options: DatabaseOptions) {
     const { url, ...rest } = options;
     this.#settings = { ...DEFAULTS, ...rest };
     this.side = options.side;
     this.address = addressOf(url);
-    this.#pool = createPool({
-      uri: withoutSchema(url),
-      connectionLimit: this.#settings.connections,
-      maxIdle: this.#settings.connections,
-      connectTimeout: Math.min(this.#settings.deadline, 5 * SECOND),
-      charset: 'utf8mb4',
-      timezone: 'Z',
-      dateStrings: true,
-      supportBigNumbers: true,
-      bigNumberStrings: true,
-      multipleStatements: false,
-      // Only the target may ask for a file, and it gets the stream of its own statement, never a file.
-      flags: [options.side === 'target' ? 'LOCAL_FILES' : '-LOCAL_FILES'],
-      enableKeepAlive: true,
-    });
-    this.#pool.on('connection', (connection) => {
-      const { threadId } = connection;
-      this.#ids.add(threadId);
-      connection.once('end', () => this.#ids.delete(threadId));
+    this.#pool = new ServerPool({
+      url,
+      schema: null,
+      connections: this.#settings.connections,
+      connectMs: Math.min(this.#settings.deadline, 5 * SECOND),
+      combines: this.#settings.combines,
+      loads: options.side === 'target',
     });
   }
 
@@ -93,16 +86,16 @@ export class Database {
   }
 
   /**
-   * Commits when `use` returns, rolls back when it throws. A lost COMMIT surfaces as a transient fault:
-   * everything that runs here may be repeated.
+   * Begins with the first statement; commits when `use` returns, rolls back when it throws. A lost COMMIT surfaces
+   * as a transient fault: everything that runs here may be repeated.
    */
   transaction<T>(use: (session: Session) => Promise<T>): Promise<T> {
     return this.session((session) => inTransaction(session, ['START TRANSACTION'], use));
   }
 
   /**
-   * Reads as of one instant. Explicitly REPEATABLE READ: under READ COMMITTED the snapshot is ignored
-   * without an error (warning 138).
+   * Reads as of one instant, that of the first statement. Explicitly REPEATABLE READ: under READ COMMITTED the
+   * snapshot is ignored without an error (warning 138).
    */
   snapshot<T>(use: (session: Session) => Promise<T>): Promise<T> {
     const begin = [
@@ -143,7 +136,7 @@ export class Database {
     return this.session(async (session) => {
       const [own] = await session.rows('SELECT CONNECTION_ID() AS id');
       let ended = 0;
-      for (const id of [...this.#ids].filter((each) => String(each) !== own!['id'])) {
+      for (const id of this.#pool.ids.filter((each) => String(each) !== own!['id'])) {
         // One that ended by itself is gone already.
         await session.run(`KILL ${id}`).then(
           () => (ended += 1),
@@ -190,10 +183,4 @@ async function readServer(session: Session): Promise<Server> {
 function addressOf(url: string): string {
   const { hostname, port } = new URL(url);
   return `${hostname}:${port === '' ? '3306' : port}`;
-}
-
-function withoutSchema(url: string): string {
-  const parsed = new URL(url);
-  parsed.pathname = '/';
-  return parsed.toString();
 }

@@ -85,29 +85,37 @@ export async function holdStill<T>(
 /** As long as a journal mends what changes meanwhile, a window needs no lock on the source. */
 export const HOLDS: Readonly<Record<Capture, typeof holdStill>> = {
   triggers: (pair, { lockTarget }, use) =>
-    pair.target.transaction(async (target) => {
-      await lockTarget(target);
-      return pair.source.session((source) => use(source, target));
-    }),
+    patiently(
+      () =>
+        pair.target.transaction(async (target) => {
+          await lockTarget(target);
+          return pair.source.session((source) => use(source, target));
+        }),
+      isVictim,
+    ),
   application: (pair, hold, use) => patiently(() => holdStill(pair, hold, use)),
 };
 
 const LOCK_WAIT = 1205;
 const DEADLOCK = 1213;
 
+/** Two waited for each other, and the server rolled this one back. */
+const isVictim = (error: unknown): boolean =>
+  error instanceof TransientDatabaseError && error.errno === DEADLOCK;
+
 /** Somebody else has the row: nothing was done, nothing is wrong. */
 export const isBusy = (error: unknown): boolean =>
-  error instanceof TransientDatabaseError && (error.errno === LOCK_WAIT || error.errno === DEADLOCK);
+  isVictim(error) || (error instanceof TransientDatabaseError && error.errno === LOCK_WAIT);
 
 const ATTEMPTS = 10;
 
-/** A hold gives up for whoever has the row; it is tried again after a moment in which nothing is held. */
-export async function patiently<T>(work: () => Promise<T>): Promise<T> {
+/** Gives up for whoever has the row; it is tried again after a moment in which nothing is held. */
+export async function patiently<T>(work: () => Promise<T>, again = isBusy): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await work();
     } catch (error) {
-      if (!isBusy(error) || attempt === ATTEMPTS) throw error;
+      if (!again(error) || attempt === ATTEMPTS) throw error;
       await sleep(Math.random() * 50 * attempt);
     }
   }

@@ -1,11 +1,11 @@
 /** Rows of the journal: read oldest first, asked by key, deleted by id. */
-import type { Database, Session } from './database.ts';
+import type { Database, Session, TextRow } from './database.ts';
 import { derivedTable } from './keys.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 
 export interface JournalRows {
-  readonly tenant: string;
-  readonly afterId: string;
+  /** By tenant: the id after which its rows are read; '0': its whole journal. */
+  readonly after: ReadonlyMap<string, string>;
   readonly limit: number;
   /** Tables whose rows stay in the journal: their definition changed. */
   readonly without?: readonly number[];
@@ -13,36 +13,60 @@ export interface JournalRows {
   readonly leaving?: ReadonlySet<string>;
 }
 
+/** Ids of journal rows by tenant. */
+export type JournalIds = ReadonlyMap<string, readonly string[]>;
+
 export interface JournalBatch {
   /** Of the rows that are to be applied. */
-  readonly ids: readonly string[];
+  readonly ids: JournalIds;
   readonly keys: readonly { readonly tableId: number; readonly key: string }[];
-  /** Highest id that was read; '0' when none. */
-  readonly lastId: string;
+  /** Highest id that was read of each tenant. Another tenant's says nothing: ids commit out of order. */
+  readonly lastIds: ReadonlyMap<string, string>;
   /** Did the batch hold as many rows as it may? Then there may be more. */
   readonly full: boolean;
-  /** Was it the tenant's whole journal? */
+  /** Was it the whole journal of its tenants? */
   readonly covered: boolean;
 }
 
-export async function readJournal(
-  source: Session,
-  control: string,
-  { tenant, afterId, limit, without = [], leaving }: JournalRows,
-): Promise<JournalBatch> {
+export function journalSql(control: string, { after, limit, without = [] }: JournalRows): string {
   const others = without.length === 0 ? '' : ` AND table_id NOT IN (${without.join(', ')})`;
-  const rows = await source.rows(
-    `SELECT id, table_id, row_key FROM ${qualified(control, 'journal')} WHERE tenant = ${tenantLiteral(tenant)} AND id > ${afterId}${others} ORDER BY id LIMIT ${limit}`,
-  );
+  const ranges = [...after].map(([tenant, id]) => `(tenant = ${tenantLiteral(tenant)} AND id > ${id})`);
+  return `SELECT id, tenant, table_id, row_key FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
+}
+
+/** @param rows of `journalSql` */
+export function batchOf(
+  { after, limit, without = [], leaving }: JournalRows,
+  rows: readonly TextRow[],
+): JournalBatch {
   const full = rows.length >= limit;
   const open = leaving === undefined ? rows : rows.filter((row) => !leaving.has(row['id']!));
   return {
-    ids: open.map((row) => row['id']!),
+    ids: byTenant(open),
     keys: open.map((row) => ({ tableId: Number(row['table_id']), key: row['row_key']! })),
-    lastId: rows.at(-1)?.['id'] ?? '0',
+    lastIds: new Map(rows.map((row) => [row['tenant']!, row['id']!])),
     full,
-    covered: !full && afterId === '0' && without.length === 0,
+    covered: !full && without.length === 0 && [...after.values()].every((id) => id === '0'),
   };
+}
+
+function byTenant(rows: readonly TextRow[]): JournalIds {
+  const ids = new Map<string, string[]>();
+  for (const row of rows) {
+    const own = ids.get(row['tenant']!) ?? [];
+    own.push(row['id']!);
+    ids.set(row['tenant']!, own);
+  }
+  return ids;
+}
+
+/**
+ * FROM: the oldest row `j` of each tenant, with its `o.tenant` and `o.id`. By the index (tenant, id): the journal is
+ * never read through.
+ */
+export function oldestOfEach(control: string): string {
+  const journal = qualified(control, 'journal');
+  return `(SELECT tenant, MIN(id) AS id FROM ${journal} GROUP BY tenant) o STRAIGHT_JOIN ${journal} j ON j.id = o.id`;
 }
 
 /** Whoever has a journal row for one of the keys, under whichever tenant. */

@@ -2,7 +2,7 @@
  * Journal rows that the target has committed and that are just being deleted: the next batch does not wait for it,
  * and does not apply them again.
  */
-import { deleteJournal } from './journal-rows.ts';
+import { deleteJournal, type JournalIds } from './journal-rows.ts';
 import type { Pair } from './tracked.ts';
 
 export class Leaving {
@@ -16,8 +16,8 @@ export class Leaving {
   }
 
   /** A copy: a row that was leaving before the journal is read may be read although it is gone by then. */
-  of(tenant: string): ReadonlySet<string> {
-    return new Set(this.#ids.get(tenant));
+  of(tenants: readonly string[]): ReadonlySet<string> {
+    return new Set(tenants.flatMap((tenant) => [...(this.#ids.get(tenant) ?? [])]));
   }
 
   /**
@@ -25,27 +25,31 @@ export class Leaving {
    * and are applied again.
    *
    * @param ids of rows that a target transaction has committed
-   * @returns when the deletion before it has ended @throws as that one did
+   * @returns when the deletions before it have ended @throws as one of those did
    */
-  async delete(tenant: string, ids: readonly string[]): Promise<void> {
-    if (ids.length === 0) return;
-    const before = this.#last.get(tenant) ?? Promise.resolve();
-    const leaving = this.#ids.get(tenant) ?? new Set();
-    this.#ids.set(tenant, leaving);
-    for (const id of ids) leaving.add(id);
+  async delete(ids: JournalIds): Promise<void> {
+    if (ids.size === 0) return;
+    const tenants = [...ids.keys()];
+    const before = tenants.map((tenant) => this.#last.get(tenant) ?? Promise.resolve());
+    for (const [tenant, own] of ids) for (const id of own) this.#leavingOf(tenant).add(id);
     const { source, control } = this.#pair;
-    const work = before
-      .catch(() => {}) // told below
-      .then(() => deleteJournal(source, control, ids))
+    const work = Promise.allSettled(before) // told below
+      .then(() => deleteJournal(source, control, [...ids.values()].flat()))
       .finally(() => {
-        for (const id of ids) leaving.delete(id);
+        for (const [tenant, own] of ids) for (const id of own) this.#ids.get(tenant)?.delete(id);
       });
-    this.#last.set(tenant, work);
+    for (const tenant of tenants) this.#last.set(tenant, work);
     work.then(
-      () => this.#forget(tenant, work),
+      () => tenants.forEach((tenant) => this.#forget(tenant, work)),
       () => {}, // told to whoever comes next
     );
-    await before;
+    await Promise.all(before);
+  }
+
+  #leavingOf(tenant: string): Set<string> {
+    const leaving = this.#ids.get(tenant) ?? new Set();
+    this.#ids.set(tenant, leaving);
+    return leaving;
   }
 
   /** @throws what the last deletion threw */

@@ -8,19 +8,25 @@ import type { Session, TextRow } from './database.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import type { Pair } from './tracked.ts';
 
-/** Waits for the rows, in name order so that two appliers never wait for each other. */
+/**
+ * Waits for the rows, in name order so that two appliers never wait for each other.
+ *
+ * @param skips waits for nobody: tenants that somebody else has are left out
+ */
 export async function lockTenants(
   target: Session,
   control: string,
   tenants: readonly string[],
+  skips = false,
 ): Promise<string[]> {
   const sorted = [...new Set(tenants)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
   const rows = await target.rows(
-    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE`,
+    `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE${skips ? ' SKIP LOCKED' : ''}`,
   );
-  if (rows.length < sorted.length) throw new TransientDatabaseError('target: a tenant has no lock row yet');
+  if (!skips && rows.length < sorted.length)
+    throw new TransientDatabaseError('target: a tenant has no lock row yet');
   checkDirection(rows);
-  return sorted;
+  return skips ? rows.map((row) => row['tenant']!) : sorted;
 }
 
 /** Disjoint windows of one tenant share its lock; mirror, verdict and repair exclude them. */

@@ -9,8 +9,11 @@ import { isMirrored, STAGES, UNRESOLVED, type Stage } from '../domain/stage.ts';
 import { lostCapture } from './capture-loss.ts';
 import { declareLost } from './lost-capture.ts';
 import { admitTenants } from './control.ts';
-import { Mirror, purgeJournal } from './mirror.ts';
-import { deleteJournal } from './journal-rows.ts';
+import { Mirror, purgeJournal, type MirrorResult } from './mirror.ts';
+import { MirrorCounts } from './mirror-counts.ts';
+import { MirrorTogether } from './mirror-together.ts';
+import { deleteJournal, oldestOfEach } from './journal-rows.ts';
+import { Pause } from './pause.ts';
 import { beatWorker, PRESENCE_EVERY } from './presence.ts';
 import { heldTables, watchShapes } from './shapes.ts';
 import { qualified, tenantLiteral } from './sql.ts';
@@ -23,37 +26,47 @@ export interface LoopReport {
   readonly warn: (message: string, fields?: Record<string, unknown>) => void;
   /** A stage was changed by the loop: tell the nodes. */
   readonly published: (row: StageRow) => Promise<void>;
+  /** Of each try to mirror a tenant: journal rows that were applied; null: it failed. */
+  readonly mirrored?: (rows: number | null) => void;
 }
 
 const MIRROR = 'mirror';
 const TICK: Milliseconds = 100;
+/** Instead, for a while after rows of a tenant that somebody waits for were found neglected: no node mirrors what others write. */
+const SOON: Milliseconds = 10;
+const SOON_FOR: Milliseconds = 30 * SECOND;
+const NEGLECTED: Milliseconds = 50;
 /** Until reads move, a tenant is mirrored at most this often, by all processes together. */
 const TURN_EVERY: Milliseconds = SECOND;
 /** Lost capture is noticed within 5 s, the look and its consequences included. */
 const CAPTURE_EVERY: Milliseconds = 3 * SECOND;
 const SHAPES_EVERY: Milliseconds = 5 * SECOND;
+const COUNTS_EVERY: Milliseconds = 5 * SECOND;
 const BACKOFF_MAX: Milliseconds = 5 * SECOND;
 const TENANTS_AT_ONCE = 4;
 
 export class MirrorLoop {
   readonly #pair: Pair;
   readonly #report: LoopReport;
+  readonly #counts: MirrorCounts;
   readonly #busy = new Set<string>();
+  readonly #together = new MirrorTogether();
   readonly #retryAt = new Map<string, { at: number; wait: Milliseconds }>();
   readonly #stopping = new AbortController();
+  #soonUntil = 0;
   #mirror: Mirror | null = null;
   #tracked: Tracked | null = null;
   #trackedSince = '';
   /** Tenants that are looked at again as soon as they are free. */
   readonly #isDue = new Set<string>();
-  /** Ends the pause of the mirror's loop; a nudge while it works is kept. */
-  #nudge: (() => void) | null = null;
-  #isNudged = false;
+  /** Of the mirror's loop; shorter when a tenant that somebody waits for had something to apply: it may have more by now. */
+  readonly #pause = new Pause();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(pair: Pair, report: LoopReport) {
     this.#pair = pair;
     this.#report = report;
+    this.#counts = new MirrorCounts(pair.source, pair.control);
   }
 
   start(): void {
@@ -61,12 +74,14 @@ export class MirrorLoop {
       this.#repeat(TICK, MIRROR, () => this.#tick()),
       this.#repeat(CAPTURE_EVERY, 'capture watch', () => this.#watchCapture()),
       this.#repeat(SHAPES_EVERY, 'schema watch', () => this.#watchShapes()),
+      this.#repeat(COUNTS_EVERY, 'counts of the mirror', () => this.#counts.flush()),
       this.#repeat(PRESENCE_EVERY, 'presence', () => beatWorker(this.#pair.source, this.#pair.control)),
     ]);
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#pause.wake();
     await this.#running;
   }
 
@@ -80,35 +95,23 @@ export class MirrorLoop {
         this.#report.warn(`${what} failed; it is tried again`, { error: message(error), inMs: wait });
         wait = Math.min(wait * 2, BACKOFF_MAX);
       }
-      await (what === MIRROR ? this.#pause(wait) : this.#sleep(wait));
+      await (what === MIRROR ? this.#pause.wait(this.#isSoon(wait) ? SOON : wait) : this.#sleep(wait));
     }
+  }
+
+  #isSoon(wait: Milliseconds): boolean {
+    return wait === TICK && Date.now() < this.#soonUntil;
   }
 
   async #sleep(wait: Milliseconds): Promise<void> {
     await sleep(wait, undefined, { signal: this.#stopping.signal }).catch(() => {});
   }
 
-  /** Shorter when a tenant that somebody waits for had something to apply: it may have more by now. */
-  async #pause(wait: Milliseconds): Promise<void> {
-    if (this.#isNudged) {
-      this.#isNudged = false;
-      return;
-    }
-    const nudged = new Promise<void>((resolve) => (this.#nudge = resolve));
-    await Promise.race([this.#sleep(wait), nudged]);
-    this.#nudge = null;
-  }
-
-  #wake(): void {
-    if (this.#nudge === null) this.#isNudged = true;
-    else this.#nudge();
-  }
-
   /** Oldest journal row first. */
   async #tick(): Promise<void> {
     const { source, control } = this.#pair;
     const waiting = await source.rows(
-      `SELECT tenant, MIN(id) AS oldest FROM ${qualified(control, 'journal')} GROUP BY tenant ORDER BY oldest`,
+      `SELECT o.tenant, TIMESTAMPDIFF(MICROSECOND, j.created_at, NOW(6)) DIV 1000 AS age FROM ${oldestOfEach(control)} ORDER BY o.id`,
     );
     if (waiting.length === 0) return;
     const stages = await stagesOf(
@@ -117,20 +120,51 @@ export class MirrorLoop {
       waiting.map((row) => row['tenant']!),
     );
     const mirror = await this.#ready();
-    for (const tenant of waiting.map((row) => row['tenant']!)) {
-      if (this.#busy.size >= TENANTS_AT_ONCE) return;
+    const awaited: string[] = [];
+    let age: Milliseconds = 0;
+    for (const row of waiting) {
+      const tenant = row['tenant']!;
       if (this.#busy.has(tenant) || Date.now() < (this.#retryAt.get(tenant)?.at ?? 0)) continue;
       const stage = stages.get(tenant);
+      if (stage !== undefined && STAGES[stage].awaitsMirror) {
+        awaited.push(tenant);
+        age = Math.max(age, Number(row['age']));
+        continue;
+      }
+      if (this.#busy.size >= TENANTS_AT_ONCE) continue;
       if (stage === undefined && tenant !== UNRESOLVED) await admitStage(source, control, tenant);
       this.#spawn(tenant, () => this.#serve(mirror, tenant, stage));
     }
+    if (awaited.length > 0 && !this.#together.isRunning) void this.#serveTogether(mirror, awaited, age);
+  }
+
+  async #serveTogether(mirror: Mirror, tenants: readonly string[], age: Milliseconds): Promise<void> {
+    const { applied, done, alone } = await this.#together.serve(mirror, tenants);
+    for (const tenant of done) this.#counts.add(tenant, 1, 0);
+    if (done.length > 0) this.#report.mirrored?.(applied);
+    for (const tenant of alone.slice(0, Math.max(0, TENANTS_AT_ONCE - this.#busy.size)))
+      this.#spawn(tenant, async () => {
+        if ((await this.#catchUp(mirror, tenant, 0)) > 0) this.#isDue.add(tenant);
+      });
+    if (applied > 0 && age >= NEGLECTED) this.#soonUntil = Date.now() + SOON_FOR;
+  }
+
+  /** @returns journal rows that were applied */
+  async #catchUp(mirror: Mirror, tenant: string, turn: Milliseconds): Promise<number> {
+    let { kind, applied } = await this.#mirrorOnce(mirror, tenant, turn);
+    while (kind === 'behind' && !this.#stopping.signal.aborted) {
+      const more = await this.#mirrorOnce(mirror, tenant, 0);
+      kind = more.kind;
+      applied += more.applied;
+    }
+    return applied;
   }
 
   async #serve(mirror: Mirror, tenant: string, stage: Stage | undefined): Promise<void> {
     if (tenant === UNRESOLVED) {
       if ((await startedTenants(this.#pair.source, this.#pair.control)).length > 0) {
         await admitTenants(this.#pair.target, this.#pair.control, [UNRESOLVED]);
-        await mirror.mirrorTenant(UNRESOLVED, 0);
+        await this.#mirrorOnce(mirror, UNRESOLVED, 0);
       } else {
         await purgeUnresolved(this.#pair);
       }
@@ -140,20 +174,27 @@ export class MirrorLoop {
       await purgeJournal(this.#pair, tenant);
       return;
     }
-    const { awaitsMirror } = STAGES[stage];
-    let result = await mirror.mirrorTenant(tenant, awaitsMirror ? 0 : TURN_EVERY);
-    if (awaitsMirror && result.applied > 0) this.#isDue.add(tenant);
-    while (result.kind === 'behind' && !this.#stopping.signal.aborted)
-      result = await mirror.mirrorTenant(tenant, 0);
+    await this.#catchUp(mirror, tenant, TURN_EVERY);
+  }
+
+  async #mirrorOnce(mirror: Mirror, tenant: string, turn: Milliseconds): Promise<MirrorResult> {
+    const result = await mirror.mirrorTenant(tenant, turn);
+    this.#report.mirrored?.(result.applied);
+    return result;
   }
 
   #spawn(tenant: string, work: () => Promise<void>): void {
     this.#busy.add(tenant);
     work()
-      .then(() => this.#retryAt.delete(tenant))
+      .then(() => {
+        this.#retryAt.delete(tenant);
+        this.#counts.add(tenant, 1, 0);
+      })
       .catch((error: unknown) => {
+        this.#counts.add(tenant, 1, 1);
         const wait = Math.min((this.#retryAt.get(tenant)?.wait ?? 100) * 2, BACKOFF_MAX);
         this.#retryAt.set(tenant, { at: Date.now() + wait, wait });
+        this.#report.mirrored?.(null);
         this.#report.warn('mirror of a tenant failed; it is tried again', {
           tenant,
           error: message(error),
@@ -162,7 +203,7 @@ export class MirrorLoop {
       })
       .finally(() => {
         this.#busy.delete(tenant);
-        if (this.#isDue.delete(tenant)) this.#wake();
+        if (this.#isDue.delete(tenant)) this.#pause.wake();
       });
   }
 

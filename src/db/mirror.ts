@@ -63,7 +63,7 @@ export class Mirror {
    */
   async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
     const { id, limit } = this.#low(tenant);
-    const result = await this.#batch({ tenant, afterId: id, limit, without: this.#held }, turn);
+    const result = await this.#batch({ after: new Map([[tenant, id]]), limit, without: this.#held }, turn);
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
     if (!result.full) await this.#leaving.settled(tenant);
@@ -88,29 +88,64 @@ export class Mirror {
    */
   async reach(tenant: string): Promise<number> {
     let applied = 0;
-    let place = { afterId: '0', limit: BATCH };
+    let place = { after: new Map([[tenant, '0']]), limit: BATCH };
     for (;;) {
-      const result = await this.#batch({ tenant, ...place }, null);
+      const result = await this.#batch(place, null);
       applied += result.applied;
-      place = { afterId: result.lastId, limit: BACKLOG_BATCH };
+      place = { after: new Map([[tenant, result.lastIds.get(tenant) ?? '0']]), limit: BACKLOG_BATCH };
       if (!result.full) return applied;
     }
   }
 
-  async #batch(journal: JournalRows, turn: Milliseconds | null): Promise<Converged> {
-    const { tenant } = journal;
-    const tenants = tenant === UNRESOLVED ? await this.#everybody() : [tenant];
+  /**
+   * As `reach`, of several tenants in one transaction, which waits for nobody.
+   *
+   * @returns those that were reached; left out are those that somebody else works at, and all of them where there is
+   *   too much to do at once
+   */
+  async reachTogether(tenants: readonly string[]): Promise<ReadonlySet<string>> {
+    const result = await this.#batch(
+      { after: new Map(tenants.map((tenant) => [tenant, '0'])), limit: BATCH },
+      null,
+      true,
+    );
+    return new Set(result.full ? [] : result.tenants);
+  }
+
+  /**
+   * One batch of several tenants' journals, in one transaction, which waits for nobody.
+   *
+   * @returns `reached`: those that nobody else works at
+   */
+  async mirrorTogether(
+    tenants: readonly string[],
+  ): Promise<{ readonly reached: ReadonlySet<string>; readonly applied: number }> {
+    const after = new Map(tenants.map((tenant) => [tenant, this.#low(tenant).id]));
+    const result = await this.#batch({ after, limit: BACKLOG_BATCH, without: this.#held }, null, true);
+    const reached = new Set(tenants.filter((tenant) => result.tenants.includes(tenant)));
+    for (const tenant of reached) {
+      this.#advance(tenant, result);
+      if (!result.full) await this.#leaving.settled(tenant);
+    }
+    return { reached, applied: result.applied };
+  }
+
+  async #batch(journal: JournalRows, turn: Milliseconds | null, skipsLocked = false): Promise<Converged> {
+    const own = [...journal.after.keys()];
+    const [tenant] = own;
+    const tenants = tenant === UNRESOLVED ? await this.#everybody() : own;
     const { control } = this.#pair;
     return converge(this.#pair, this.#tracked, {
       tenants,
-      journal: { ...journal, leaving: this.#leaving.of(tenant) },
+      journal: { ...journal, leaving: this.#leaving.of(own) },
       keys: new Map(),
-      applied: (ids) => this.#leaving.delete(tenant, ids),
+      applied: (ids) => this.#leaving.delete(ids),
+      skipsLocked,
       ...(turn === null
         ? {}
         : {
-            takeTurn: (target) => takeTurn(target, control, tenant, turn),
-            endTurn: (target) => endTurn(target, control, tenant),
+            takeTurn: (target) => takeTurn(target, control, tenant!, turn),
+            endTurn: (target) => endTurn(target, control, tenant!),
           }),
     });
   }
@@ -130,7 +165,7 @@ export class Mirror {
   #advance(tenant: string, result: Converged): void {
     const low = this.#lowWater.get(tenant);
     if (low === undefined || result.kind === 'busy') return;
-    if (result.applied > 0) low.id = result.lastId;
+    if (result.applied > 0) low.id = result.lastIds.get(tenant) ?? low.id;
     low.limit = result.full ? BACKLOG_BATCH : BATCH;
   }
 }

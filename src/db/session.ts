@@ -10,7 +10,9 @@ import type { FieldPacket, PoolConnection, QueryOptions, ResultSetHeader } from 
 import type { Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { columnIn, stripError } from './faults.ts';
+import { sever } from './server-pool.ts';
 import { Rows, socketOf, streamRows, type Gather } from './stream.ts';
+import { together } from './together.ts';
 
 export type RawRow = readonly (Buffer | null)[];
 export type TextRow = Readonly<Record<string, string | null>>;
@@ -34,6 +36,8 @@ export interface DatabaseOptions {
   readonly deadline?: Milliseconds;
   /** Bound of waiting for a row lock. */
   readonly lockWait?: Milliseconds;
+  /** May several statements travel in one packet? Not where any of them is not ours: it could smuggle another in. */
+  readonly combines?: boolean;
 }
 
 export type Settings = Required<Omit<DatabaseOptions, 'url'>>;
@@ -53,10 +57,26 @@ export interface Statement {
 /** Warnings about a word of the statement, such as utf8mb3, not about a value. */
 const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
 
+type Cast = (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown;
+
+const AS_BYTES: Cast = (field) => field.buffer();
+const AS_TEXT: Cast = (field) => field.string('utf8');
+
+interface Sent {
+  readonly sql: string;
+  readonly values?: readonly Param[];
+  /** Of each value that is answered; absent: as the driver has it. */
+  readonly cast?: Cast;
+  readonly rowsAsArray?: boolean;
+  readonly infile?: () => Readable;
+}
+
 export class Session {
   readonly #connection: PoolConnection;
   readonly #settings: Settings;
   readonly #server: () => Server | null;
+  /** Statements that go before the next one, in its packet. */
+  #ahead: readonly string[] = [];
   #destroyed = false;
   #waited: Milliseconds = 0;
 
@@ -78,16 +98,31 @@ export class Session {
 
   /** Rows of byte values in column order. */
   async raw(sql: string): Promise<RawRow[]> {
-    return (await this.#send(sql, [], (field) => field.buffer())) as RawRow[];
+    return (await this.#send({ sql, cast: AS_BYTES, rowsAsArray: true })) as RawRow[];
   }
 
   /** Rows by column name, every value as text. */
   async rows<Row extends TextRow = TextRow>(sql: string, params: readonly Param[] = []): Promise<Row[]> {
-    return (await this.#send(sql, params, (field) => field.string('utf8'), false)) as Row[];
+    return (await this.#send({ sql, values: params, cast: AS_TEXT })) as Row[];
+  }
+
+  /** As `rows`, of several statements: one packet where the session combines them. */
+  async rowsOfEach(statements: readonly string[]): Promise<TextRow[][]> {
+    if (!this.#settings.combines || statements.length < 2)
+      return together(...statements.map((sql) => this.rows(sql)));
+    this.#ahead = [...this.#ahead, ...statements.slice(0, -1)];
+    const answers = await this.#sendAll({ sql: statements.at(-1)!, cast: AS_TEXT });
+    return answers.slice(-statements.length) as TextRow[][];
   }
 
   async run(sql: string, params: readonly Param[] = []): Promise<ResultSetHeader> {
-    return (await this.#send(sql, params, undefined, false)) as ResultSetHeader;
+    return (await this.#send({ sql, values: params })) as ResultSetHeader;
+  }
+
+  /** Begins a transaction: with the next statement where the session combines them, which saves a round trip. */
+  async begin(statements: readonly string[]): Promise<void> {
+    if (this.#settings.combines) this.#ahead = statements;
+    else for (const statement of statements) await this.run(statement);
   }
 
   /**
@@ -112,12 +147,13 @@ export class Session {
   }
 
   /** As `stream`, in batches of another kind. */
-  gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
+  async *gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
+    await this.#sendAhead();
     this.#tell(sql, []);
     const { side, deadline } = this.#settings;
     const giveUp = () => this.destroy();
     const waited = (ms: Milliseconds) => void (this.#waited += ms);
-    return streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather);
+    yield* streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather);
   }
 
   /**
@@ -128,8 +164,9 @@ export class Session {
    * @throws DatabaseError when the server warned
    */
   async load(sql: string, bytes: (socket: Writable) => Readable): Promise<number> {
+    await this.#sendAhead();
     const socket = socketOf(this.#connection);
-    const result = (await this.#send(sql, [], undefined, false, () => bytes(socket))) as ResultSetHeader;
+    const result = (await this.#send({ sql, infile: () => bytes(socket) })) as ResultSetHeader;
     await this.#judge(result, () => false);
     // A row that took another's place is counted twice.
     return result.affectedRows - Number(/Deleted: (\d+)/.exec(result.info)?.[1] ?? 0);
@@ -156,27 +193,43 @@ export class Session {
     );
   }
 
-  async #send(
-    sql: string,
-    values: readonly Param[],
-    typeCast?: (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown,
-    rowsAsArray = true,
-    infile?: () => Readable,
-  ): Promise<unknown> {
-    const [result] = await this.pass({
-      sql,
-      values: values as unknown as string[],
-      rowsAsArray,
-      ...(typeCast === undefined ? {} : { typeCast: typeCast as never }),
-      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
-    });
-    return result;
+  async #send(sent: Sent): Promise<unknown> {
+    return (await this.#sendAll(sent)).at(-1);
   }
 
-  /** A statement as the driver takes it, answered as the driver answers. */
+  /** @returns the answers of what was ahead, and that of the statement as the last */
+  async #sendAll({ sql, values = [], cast, rowsAsArray = false, infile }: Sent): Promise<unknown[]> {
+    const ahead = this.#ahead;
+    this.#ahead = [];
+    for (const statement of ahead) this.#tell(statement, []);
+    this.#tell(sql, values);
+    const [result] = await this.#pass({
+      sql: [...ahead, sql].join(';\n'),
+      values: values as unknown as string[],
+      rowsAsArray,
+      ...(cast === undefined ? {} : { typeCast: cast as never }),
+      ...(infile === undefined ? {} : { infileStreamFactory: infile }),
+    });
+    return ahead.length === 0 ? [result] : (result as unknown[]);
+  }
+
+  async #sendAhead(): Promise<void> {
+    const last = this.#ahead.at(-1);
+    if (last === undefined) return;
+    this.#ahead = this.#ahead.slice(0, -1);
+    await this.run(last);
+  }
+
+  /** A statement of the application's, as the driver takes it, answered as the driver answers. */
   async pass(statement: QueryOptions): Promise<[unknown, FieldPacket[]]> {
-    const { side, deadline } = this.#settings;
+    if (this.#settings.combines)
+      throw new Error('a session whose packets hold several statements is not lent');
     this.#tell(statement.sql, (statement.values ?? []) as Param[]);
+    return this.#pass(statement);
+  }
+
+  async #pass(statement: QueryOptions): Promise<[unknown, FieldPacket[]]> {
+    const { side, deadline } = this.#settings;
     const asked = performance.now();
     let timer: NodeJS.Timeout | undefined;
     // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
@@ -203,9 +256,7 @@ export class Session {
 
   destroy(): void {
     this.#destroyed = true;
-    this.#connection.destroy();
-    // mysql2 only says goodbye: a server that is still sending would wait for its reader.
-    socketOf(this.#connection).destroy();
+    sever(this.#connection);
   }
 
   release(): void {
@@ -218,7 +269,7 @@ export async function inTransaction<T>(
   begin: readonly string[],
   use: (session: Session) => Promise<T>,
 ): Promise<T> {
-  for (const statement of begin) await session.run(statement);
+  await session.begin(begin);
   try {
     const result = await use(session);
     await session.run('COMMIT');

@@ -21,21 +21,13 @@ import type { Reader } from './executor.ts';
 import { executorOf } from './executors.ts';
 import { HELD_ROWS_MAX, holdStill, isBusy, lockKeys, patiently } from './held.ts';
 import { uniqueHolders } from './holders.ts';
+import { compare, judgeRows, readSide, unmirrored, type Judged } from './judge.ts';
 import { writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
 import { assertShapes } from './shapes.ts';
 import { mirroredTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
-import {
-  compare,
-  judgeRows,
-  readSide,
-  unmirrored,
-  type Findings,
-  type FoundDrift,
-  type Judged,
-  type Suspects,
-} from './verdict.ts';
+import type { Findings, FoundDrift, Suspects } from './verdict.ts';
 
 /** Pauses between two looks, as shares of the settle time; the first is short, since most are merely in flight. */
 const PAUSES = [0, 1 / 20, 1, 1, 2] as const;

@@ -17,3 +17,6 @@ export const hexLiteral = (bytes: Buffer): string =>
 export const tenantLiteral = (tenant: string): string => hexLiteral(Buffer.from(tenant, 'utf8'));
 
 export const list = (items: readonly string[]): string => items.join(', ');
+
+/** A time as epoch milliseconds of its server. */
+export const epochMs = (expression: string): string => `UNIX_TIMESTAMP(${expression}) * 1000`;

@@ -90,7 +90,9 @@ async function main(config: ApplierConfig): Promise<void> {
     const dice = random.below(100);
     armed ||= random.chance(0.5);
     try {
-      if (dice < 60) await mirror.mirrorTenant(tenant, random.chance(0.5) ? null : random.below(20));
+      if (dice < 40) await mirror.mirrorTenant(tenant, random.chance(0.5) ? null : random.below(20));
+      else if (dice < 50) await mirror.mirrorTogether(config.tenants);
+      else if (dice < 60) await mirror.reachTogether(config.tenants);
       else if (dice < 75) await mirror.mirrorTenant('_unresolved', null);
       else if (dice < 87) await copy(tenant);
       else if (dice < 96) await repair(tenant);

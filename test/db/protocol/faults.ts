@@ -8,7 +8,7 @@ import { Database, type DatabaseOptions, type Session } from '../../../src/db/da
 // prettier-ignore
 const STEPS = {
   'lock':           ['target', /tenant_lock`.*FOR (UPDATE|SHARE)/],
-  'journal-read':   ['source', /^SELECT id, table_id, row_key FROM .*`journal`/],
+  'journal-read':   ['source', /^SELECT id, tenant, table_id, row_key FROM .*`journal`/],
   'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
   'holders-read':   ['target', /^SELECT DISTINCT/],
   'delete':         ['target', /^DELETE .* FROM/],
@@ -71,14 +71,28 @@ export class FaultyDatabase extends Database {
         const value: unknown = Reflect.get(target, name, target);
         if (typeof value !== 'function') return value;
         const method = value.bind(target) as Send;
+        const sent = (sql: string): string =>
+          rewrite(
+            withoutLock && sql.includes('tenant_lock`')
+              ? sql.replace(/ FOR (UPDATE|SHARE)( SKIP LOCKED)?$/, '')
+              : sql,
+          );
+        if (name === 'rowsOfEach')
+          return async (statements: readonly string[]) => {
+            for (const sql of statements) {
+              at('before', side, sql);
+              await before?.(side, sql);
+            }
+            const answers = value.call(target, statements.map(sent)) as Promise<unknown>;
+            for (const sql of statements) at('sent', side, sql);
+            return answers;
+          };
         if (!STATEMENTS.has(name)) return method;
         return (sql: string, ...rest: unknown[]) => {
           at('before', side, sql);
-          const text =
-            withoutLock && sql.includes('tenant_lock`') ? sql.replace(/ FOR (UPDATE|SHARE)$/, '') : sql;
           if (before !== undefined && !STREAMS.has(name))
-            return before(side, sql).then(() => method(rewrite(text), ...rest));
-          const answer = method(rewrite(text), ...rest);
+            return before(side, sql).then(() => method(sent(sql), ...rest));
+          const answer = method(sent(sql), ...rest);
           at('sent', side, sql);
           return STREAMS.has(name) && afterStream !== undefined
             ? followed(answer as Batches, afterStream)

@@ -3,7 +3,7 @@ import { createConnection } from 'mysql2/promise';
 import { expect, it } from 'vitest';
 
 import { copyTable } from '../../../src/db/backfill.ts';
-import { Database } from '../../../src/db/database.ts';
+import { Database, type Session } from '../../../src/db/database.ts';
 import { stripError } from '../../../src/db/faults.ts';
 import { Mirror } from '../../../src/db/mirror.ts';
 import type { Pair } from '../../../src/db/tracked.ts';
@@ -70,4 +70,47 @@ it('a transaction whose session died reports its own fault, not the failed rollb
     })
     .catch((caught: unknown) => caught);
   expect(error).toMatchObject({ message: 'the cause' });
+});
+
+it('a transaction begins in the packet of its first statement, and what comes before a refused one is undone', async () => {
+  const { pair, sql, rows } = fixture();
+  await sql('target', "REPLACE INTO items VALUES (7, 'ant', 1)");
+  const insideOf = (session: Session) =>
+    session.rows(
+      `SELECT COUNT(*) AS n FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = CONNECTION_ID()`,
+    );
+  const update = `UPDATE \`${pair.targetSchema}\`.items SET n = 2 WHERE id = 7`;
+  const failing = pair.target.transaction(async (session) => {
+    await session.run(update);
+    expect(await insideOf(session)).toEqual([{ n: '1' }]);
+    await session.run('SELECT nothing');
+  });
+  await expect(failing).rejects.toMatchObject({ errno: 1054 });
+  expect(await rows('target', 'SELECT n FROM items WHERE id = 7')).toEqual([{ n: '1' }]);
+
+  await pair.target.transaction((session) => session.run(update));
+  expect(await rows('target', 'SELECT n FROM items WHERE id = 7')).toEqual([{ n: '2' }]);
+});
+
+it.each([true, false])('several statements are answered in their order, combined: %s', async (combines) => {
+  const { sourceUrl } = stackInfo();
+  const database = new Database({ side: 'source', url: sourceUrl, combines });
+  const answers = await database.session((session) =>
+    session.rowsOfEach(['SELECT 1 AS a', 'SELECT 2 AS b UNION SELECT 3', 'SELECT 4 AS c WHERE FALSE']),
+  );
+  expect(answers).toEqual([[{ a: '1' }], [{ b: '2' }, { b: '3' }], []]);
+  const stopped = database.session((session) => session.rowsOfEach(['SELECT nothing', 'SELECT 1']));
+  await expect(stopped).rejects.toMatchObject({ errno: 1054 });
+  await database.close();
+});
+
+it('a statement that is not ours never shares a session with packets that hold several', async () => {
+  const { sourceUrl } = stackInfo();
+  const [combining, single] = [true, false].map(
+    (combines) => new Database({ side: 'source', url: sourceUrl, combines }),
+  );
+  const smuggled = { sql: 'SELECT 1; SELECT 2' };
+  await expect(combining!.session((session) => session.pass(smuggled))).rejects.toThrow('is not lent');
+  await expect(single!.session((session) => session.pass(smuggled))).rejects.toMatchObject({ errno: 1064 });
+  await Promise.all([combining!.close(), single!.close()]);
 });

@@ -1,0 +1,108 @@
+/**
+ * mysql2's pool as everything here has it: values as text, in one zone, under whatever flags Node runs; and an end that
+ * comes, however silent the server is.
+ */
+import type { Socket } from 'node:net';
+
+import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
+
+import { SECOND, type Milliseconds } from '../domain/duration.ts';
+import { socketOf } from './stream.ts';
+
+export interface ServerPoolOptions {
+  readonly url: string;
+  /** Default schema of its sessions; null: none. */
+  readonly schema: string | null;
+  readonly connections: number;
+  readonly connectMs: Milliseconds;
+  /** May a packet hold several statements? */
+  readonly combines?: boolean;
+  /** May the server ask for a file? It gets the stream of its own statement, never a file. */
+  readonly loads?: boolean;
+}
+
+/** A connection that was told to end is cut when it still stands after so long. */
+const END_MS = 2 * SECOND;
+
+/** Under `--disallow-code-generation-from-strings` mysql2's row parsers must not be generated. */
+const GENERATES_CODE = ((): boolean => {
+  try {
+    // oxlint-disable-next-line no-new-func, typescript/no-implied-eval -- asks whether it is allowed
+    return new Function('return true')() as boolean;
+  } catch {
+    return false;
+  }
+})();
+
+export class ServerPool {
+  readonly #pool: Pool;
+  /** The server's number of each open connection. */
+  readonly #open = new Map<Socket, number>();
+  /** One for the life of a connection: mysql2 would make one, an event emitter with hooks, for each time that it is lent. */
+  readonly #lent = new WeakMap<object, PoolConnection>();
+
+  constructor({ url, schema, connections, connectMs, combines = false, loads = false }: ServerPoolOptions) {
+    this.#pool = createPool({
+      uri: withSchema(url, schema),
+      connectionLimit: connections,
+      maxIdle: connections,
+      connectTimeout: connectMs,
+      charset: 'utf8mb4',
+      timezone: 'Z',
+      dateStrings: true,
+      supportBigNumbers: true,
+      bigNumberStrings: true,
+      multipleStatements: combines,
+      disableEval: !GENERATES_CODE,
+      flags: [loads ? 'LOCAL_FILES' : '-LOCAL_FILES'],
+      enableKeepAlive: true,
+    });
+    this.#pool.on('connection', (connection) => {
+      const { stream, threadId } = connection as unknown as { stream: Socket; threadId: number };
+      this.#open.set(stream, threadId);
+      stream.once('close', () => this.#open.delete(stream));
+    });
+  }
+
+  /** Of the open connections, as the server counts them. */
+  get ids(): readonly number[] {
+    return [...this.#open.values()];
+  }
+
+  getConnection(): Promise<PoolConnection> {
+    return new Promise((resolve, reject) => {
+      this.#pool.pool.getConnection((error, connection) => {
+        if (error !== null) return reject(error);
+        const known = this.#lent.get(connection) ?? connection.promise();
+        this.#lent.set(connection, known);
+        resolve(known);
+      });
+    });
+  }
+
+  /** What is still asked ends first, for a bound; then it fails as a connection does that was lost. */
+  async end(): Promise<void> {
+    const cut = new Promise<void>((resolve) => {
+      setTimeout(() => {
+        for (const socket of this.#open.keys()) socket.destroy();
+        resolve();
+      }, END_MS).unref();
+    });
+    // It never settles while a statement has no answer.
+    const ended = this.#pool.end();
+    ended.catch(() => {});
+    await Promise.race([ended, cut]);
+  }
+}
+
+/** mysql2 only says goodbye: a server that says nothing, or is still sending, would hold the socket for ever. */
+export function sever(connection: PoolConnection): void {
+  connection.destroy();
+  socketOf(connection).destroy();
+}
+
+function withSchema(url: string, schema: string | null): string {
+  const parsed = new URL(url);
+  parsed.pathname = schema === null ? '/' : `/${encodeURIComponent(schema)}`;
+  return parsed.toString();
+}
