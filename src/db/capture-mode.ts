@@ -5,7 +5,8 @@
  */
 import type { Capture } from '../domain/capture.ts';
 import { converge } from './converge.ts';
-import { judgeKeys, judgeSuspects, type Findings, type Judged, type Suspects } from './verdict.ts';
+import type { Judged } from './judge.ts';
+import { judgeKeys, judgeSuspects, type Findings, type Suspects } from './verdict.ts';
 import { insertMissing, judgeSettled, look, replaceRows, type Repair } from './settled.ts';
 import type { Pair, Tracked } from './tracked.ts';
 

@@ -152,6 +152,13 @@ export async function uninstallCapture(
   return names;
 }
 
+/** Names of the triggers that stand, as `uninstallCapture` would take them away. */
+export async function captureTriggers(pair: Pair): Promise<string[]> {
+  const names: string[] = [];
+  for (const home of await homes(pair)) names.push(...(await standingTriggers(home)).keys());
+  return names;
+}
+
 async function uninstallIn(pair: Home, report: (line: string) => void): Promise<string[]> {
   const standing = await standingTriggers(pair);
   for (const [name, { table }] of standing) {

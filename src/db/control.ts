@@ -6,6 +6,7 @@
  * idempotent; a newer version appends statements, it never rewrites one.
  */
 import type { Database } from './database.ts';
+import { READ_LOAD_COLUMNS } from './read-load.ts';
 import { ident, qualified } from './sql.ts';
 
 export const CONTROL_VERSION = 1;
@@ -43,7 +44,19 @@ const SOURCE_TABLES: Readonly<Record<string, string>> = {
   fleet_decision: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), wave VARCHAR(128) NOT NULL, event VARCHAR(255) NOT NULL,
     actor VARCHAR(255) NOT NULL, reason VARCHAR(1000) NOT NULL, evidence MEDIUMTEXT NULL`,
   shadow: `tenant ${TENANT} NOT NULL, read_name VARCHAR(128) NOT NULL, node VARCHAR(128) NOT NULL, samples BIGINT UNSIGNED NOT NULL, differing BIGINT UNSIGNED NOT NULL,
-    first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, PRIMARY KEY (tenant, read_name, node)`,
+    first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, read_count BIGINT UNSIGNED NULL, PRIMARY KEY (tenant, read_name, node)`,
+  shadow_difference: `tenant ${TENANT} NOT NULL, read_name VARCHAR(128) NOT NULL, node VARCHAR(128) NOT NULL, class VARCHAR(16) NOT NULL, found BIGINT UNSIGNED NOT NULL,
+    by_ms BIGINT UNSIGNED NOT NULL DEFAULT 0, last_at TIMESTAMP(6) NOT NULL, PRIMARY KEY (tenant, read_name, node, class)`,
+  read_load: `tenant ${TENANT} NOT NULL, day DATE NOT NULL, stage VARCHAR(16) NOT NULL, side VARCHAR(8) NOT NULL, micros BIGINT UNSIGNED NOT NULL,
+    first_at TIMESTAMP(6) NOT NULL, last_at TIMESTAMP(6) NOT NULL, ${READ_LOAD_COLUMNS}, PRIMARY KEY (tenant, day, stage, side)`,
+  gate: `tenant ${TENANT} NOT NULL, entered_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), gate VARCHAR(32) NOT NULL, phase VARCHAR(16) NOT NULL, is_open TINYINT NOT NULL,
+    waived TINYINT NOT NULL, first_closed_at TIMESTAMP(6) NULL, closed_at TIMESTAMP(6) NULL, changed_at TIMESTAMP(6) NULL, saw VARCHAR(500) NOT NULL, needs VARCHAR(500) NOT NULL,
+    PRIMARY KEY (tenant, entered_at, gate)`,
+  waiver: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, request_id VARCHAR(255) NOT NULL, phase VARCHAR(16) NOT NULL, gate VARCHAR(32) NOT NULL,
+    actor VARCHAR(255) NOT NULL, reason VARCHAR(1000) NOT NULL, at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), until_ms BIGINT UNSIGNED NOT NULL, ended_at TIMESTAMP(6) NULL,
+    UNIQUE KEY by_request (tenant, request_id)`,
+  mirror_count: `tenant ${TENANT} NOT NULL, minute INT UNSIGNED NOT NULL, attempts INT UNSIGNED NOT NULL, failures INT UNSIGNED NOT NULL, PRIMARY KEY (tenant, minute), KEY by_minute (minute)`,
+  cluster: `id TINYINT UNSIGNED NOT NULL PRIMARY KEY, retention_ms BIGINT UNSIGNED NOT NULL, read_at TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6)`,
   pass: `id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant ${TENANT} NOT NULL, started_at TIMESTAMP(6) NOT NULL, ended_at TIMESTAMP(6) NULL, position TEXT NULL,
     windows BIGINT UNSIGNED NOT NULL DEFAULT 0, row_count BIGINT UNSIGNED NOT NULL DEFAULT 0, suspects BIGINT UNSIGNED NOT NULL DEFAULT 0, in_flight BIGINT UNSIGNED NOT NULL DEFAULT 0,
     hot BIGINT UNSIGNED NOT NULL DEFAULT 0, repaired BIGINT UNSIGNED NOT NULL DEFAULT 0, drifted BIGINT UNSIGNED NOT NULL DEFAULT 0, clean TINYINT NULL, KEY by_tenant (tenant, id)`,

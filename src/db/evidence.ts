@@ -1,15 +1,18 @@
 /** Reads the numbers that gates judge. A number that can't be read is null: its gate is closed. */
-import type { Evidence } from '../domain/gate.ts';
+import type { Evidence } from '../domain/evidence.ts';
 import type { Phase } from '../domain/phase.ts';
-import { SHARED } from '../domain/stage.ts';
+import { SHARED, UNRESOLVED } from '../domain/stage.ts';
 import { tablesOf } from './backfill.ts';
+import { readRetention } from './cluster-facts.ts';
 import { readProgress } from './copy-cursor.ts';
 import type { Database, TextRow } from './database.ts';
-import { qualified, tenantLiteral } from './sql.ts';
+import { readMirrorCounts } from './mirror-counts.ts';
+import { workerAt } from './presence.ts';
+import { readShadow } from './shadow-evidence.ts';
+import { epochMs as epoch, qualified, tenantLiteral } from './sql.ts';
 import { readNodes, readStage } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
-const epoch = (expression: string): string => `UNIX_TIMESTAMP(${expression}) * 1000`;
 const ms = (value: string | null | undefined): number | null =>
   value === null || value === undefined ? null : Math.floor(Number(value));
 
@@ -18,48 +21,69 @@ export interface EvidenceQuery {
   /** When the phase was entered, epoch milliseconds of the source. */
   readonly since: number;
   readonly round: number;
+  /** Measured by whoever holds their connections. */
+  readonly replicas: Evidence['replicas'];
 }
 
 export async function readEvidence(pair: Pair, tracked: Tracked, query: EvidenceQuery): Promise<Evidence> {
   const { source, control } = pair;
   const tenant = tenantLiteral(query.tenant);
-  const [clock, journal, passes, drift, shadow, certificate, stage, nodes, lost, shared, approvers] =
-    await Promise.all([
-      one(source, `SELECT ${epoch('NOW(6)')} AS now`),
-      journalState(source, control, [query.tenant, ...(query.tenant === SHARED ? [] : ['_unresolved'])]),
-      passState(source, control, tenant, query.since),
-      one(
-        source,
-        `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`,
-      ),
-      one(
-        source,
-        `SELECT SUM(samples) AS samples, SUM(differing) AS differing FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenant}`,
-      ),
-      one(
-        source,
-        `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`,
-      ),
-      readStage(source, control, query.tenant),
-      readNodes(source, control),
-      captureLost(source, control, query.tenant),
-      one(
-        source,
-        `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
-      ),
-      source.rows(
-        `SELECT DISTINCT actor FROM ${qualified(control, 'audit')} WHERE tenant = ${tenant} AND event = 'advance' AND ${epoch('at')} >= ${query.since} ORDER BY actor`,
-      ),
-    ]);
+  const names = [query.tenant, ...(query.tenant === SHARED ? [] : [UNRESOLVED])];
+  const [
+    journal,
+    mirror,
+    heardAt,
+    retention,
+    passes,
+    drift,
+    shadow,
+    certificate,
+    stage,
+    nodes,
+    lost,
+    shared,
+    approvers,
+  ] = await Promise.all([
+    journalState(source, control, names),
+    readMirrorCounts(source, control, names),
+    workerAt(source, control),
+    readRetention(source, control),
+    passState(source, control, tenant, query.since),
+    one(
+      source,
+      `SELECT COUNT(*) AS n FROM ${qualified(control, 'drift')} WHERE tenant = ${tenant} AND repaired_at IS NULL`,
+    ),
+    readShadow(source, control, query.tenant),
+    one(
+      source,
+      `SELECT ${epoch('MAX(at)')} AS at FROM ${qualified(control, 'certificate')} WHERE tenant = ${tenant}`,
+    ),
+    readStage(source, control, query.tenant),
+    readNodes(source, control),
+    captureLost(source, control, query.tenant),
+    one(
+      source,
+      `SELECT phase FROM ${qualified(control, 'migration')} WHERE tenant = ${tenantLiteral(SHARED)}`,
+    ),
+    source.rows(
+      `SELECT MIN(actor) AS actor FROM ${qualified(control, 'audit')} WHERE tenant = ${tenant} AND event = 'advance' AND ${epoch('at')} >= ${query.since} GROUP BY LOWER(TRIM(actor)) ORDER BY actor`,
+    ),
+  ]);
   const live = nodes.filter((node) => node.live);
+  // Last, so that nothing of the record is from after it.
+  const clock = await one(source, `SELECT ${epoch('NOW(6)')} AS now`);
   return {
     at: ms(clock?.['now'])!,
     ...journal,
+    mirror,
+    workerAt: heardAt,
+    retention,
+    replicas: query.replicas,
     ...(await targetState(pair, tracked, query)),
     ...passes,
     openDrift: Number(drift!['n']),
     approvers: approvers.map((row) => row['actor']!),
-    shadow: { samples: Number(shadow?.['samples'] ?? 0), differing: Number(shadow?.['differing'] ?? 0) },
+    shadow,
     nodes: {
       live: live.length,
       following: live.filter((node) => node.version >= (stage?.version ?? 0)).length,
@@ -114,21 +138,29 @@ async function passState(
   control: string,
   tenant: string,
   since: number,
-): Promise<Pick<Evidence, 'cleanPasses' | 'cleanSince' | 'lastPassAt'>> {
+): Promise<Pick<Evidence, 'cleanPasses' | 'cleanSince' | 'lastPassAt' | 'reconciledAt'>> {
   const table = qualified(control, 'pass');
   const compared = `started_at >= COALESCE((SELECT MAX(shaped_at) FROM ${qualified(control, 'tracked_table')}), '2000-01-01')`;
   const [row] = await source.rows(
     `SELECT (SELECT COUNT(*) FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${compared} AND ${epoch('started_at')} >= ${since}) AS clean_passes,
             (SELECT ${epoch('MAX(ended_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1 AND ${compared}) AS last_at,
             (SELECT ${epoch('MIN(started_at)')} FROM ${table} WHERE tenant = ${tenant} AND clean = 1
-               AND id > (SELECT COALESCE(MAX(id), 0) FROM ${table} WHERE tenant = ${tenant} AND clean = 0)) AS clean_since`,
+               AND id > (SELECT COALESCE(MAX(id), 0) FROM ${table} WHERE tenant = ${tenant} AND clean = 0)) AS clean_since,
+            (SELECT ${epoch('MAX(ended_at)')} FROM ${table} WHERE tenant = ${tenant}) AS ended_at,
+            (SELECT ${epoch('at')} FROM ${qualified(control, 'progress')} WHERE tenant = ${tenant} AND activity = 'reconcile') AS progress_at`,
   );
   return {
     cleanPasses: Number(row!['clean_passes']),
     cleanSince: ms(row!['clean_since']),
     lastPassAt: ms(row!['last_at']),
+    reconciledAt: latest(ms(row!['ended_at']), ms(row!['progress_at'])),
   };
 }
+
+const latest = (...times: readonly (number | null)[]): number | null => {
+  const known = times.filter((time) => time !== null);
+  return known.length === 0 ? null : Math.max(...known);
+};
 
 /** What only the target knows; a target that is down closes the gates that need it. */
 async function targetState(

@@ -2,21 +2,12 @@
 import type { WavePolicy } from '../domain/plan.ts';
 import { decide, type Decision, type FleetNumbers, type WaveCounts } from '../domain/wave.ts';
 import type { Database, Session, TextRow } from './database.ts';
-import {
-  appendDecision,
-  beginWave,
-  ms,
-  owned,
-  readFleet,
-  rosterTable,
-  setMode,
-  type FleetRow,
-} from './fleet.ts';
+import { appendDecision, beginWave, ms, owned, readFleet, setMode, type FleetRow } from './fleet.ts';
+import { IS_AWAITED, IS_MOVING, NOT_STARTED, rosterTable } from './fleet-rows.ts';
+import { readTraffic } from './fleet-traffic.ts';
 import { list, literal, qualified, tenantLiteral } from './sql.ts';
 import type { Pair } from './tracked.ts';
 
-/** A start whose run was never heard of is tried again after this. */
-const STARTED_SECONDS = 60;
 /** Children that one look starts; the rest follow with the next. */
 const STARTS_MAX = 20;
 
@@ -36,11 +27,14 @@ export async function lookAtFleet(
 ): Promise<FleetLook> {
   const { source, control } = pair;
   const counts = await countWaves(source, control, waves);
+  const underWay = (await readFleet(source, control))?.wave;
+  const current = waves.find(({ name }) => name === underWay);
+  const traffic = current === undefined ? null : await readTraffic(source, control, current, STARTS_MAX);
   return source.transaction(async (session) => {
     const row = await owned(session, control, runId);
     const [clock] = await session.rows('SELECT UNIX_TIMESTAMP(NOW(6)) * 1000 AS now');
     const wave = waves.findIndex(({ name }) => name === row.wave);
-    const numbers: FleetNumbers = { at: ms(clock!['now'])!, wave, waves, counts };
+    const numbers: FleetNumbers = { at: ms(clock!['now'])!, wave, waves, counts, traffic };
     const decision: Decision =
       wave < 0
         ? { kind: 'stop', wave: row.wave, reason: `the plan has no wave ${row.wave} any more` }
@@ -96,8 +90,6 @@ async function carryOut(
   }
 }
 
-const NOT_STARTED = `r.held IS NULL AND m.tenant IS NULL AND (r.started_at IS NULL OR r.started_at < NOW(6) - INTERVAL ${STARTED_SECONDS} SECOND)`;
-
 async function takeDue(session: Session, control: string, wave: string, limit: number): Promise<string[]> {
   const rows = await session.rows(
     `SELECT r.tenant FROM ${rosterTable(control)} r LEFT JOIN ${qualified(control, 'migration')} m ON m.tenant = r.tenant
@@ -123,13 +115,12 @@ export async function countWaves(
   control: string,
   waves: readonly WavePolicy[],
 ): Promise<WaveCounts[]> {
-  const isAwaited = "r.held IS NULL AND COALESCE(m.phase, '') <> 'aborted'";
   const counted = waves.map(
     ({ name, soak }, place) => `SELECT ${place} AS place, COUNT(*) AS size,
       SUM(${NOT_STARTED}) AS not_started,
-      SUM(${isAwaited} AND NOT (${NOT_STARTED}) AND COALESCE(m.phase, '') <> 'ramp') AS moving,
-      SUM(${isAwaited} AND COALESCE(m.phase, '') = 'ramp') AS ramp,
-      SUM(${isAwaited} AND COALESCE(${SOAKED(control, soak)}, 0)) AS soaked,
+      SUM(${IS_MOVING}) AS moving,
+      SUM(${IS_AWAITED} AND COALESCE(m.phase, '') = 'ramp') AS ramp,
+      SUM(${IS_AWAITED} AND COALESCE(${SOAKED(control, soak)}, 0)) AS soaked,
       SUM(r.held IS NULL AND COALESCE(m.mode, '') = 'stopped') AS stopped,
       SUM(r.held IS NOT NULL) AS held,
       SUM(r.held IS NULL AND COALESCE(m.phase, '') = 'aborted') AS aborted,

@@ -2,8 +2,9 @@
 import type { FleetCommand } from '../domain/fleet-command.ts';
 import type { WavePolicy } from '../domain/plan.ts';
 import type { Session } from './database.ts';
-import { appendDecision, beginWave, owned, readFleet, rosterTable, setMode, type FleetRow } from './fleet.ts';
+import { appendDecision, beginWave, owned, readFleet, setMode, type FleetRow } from './fleet.ts';
 import { countWaves } from './fleet-look.ts';
+import { rosterTable } from './fleet-rows.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import type { Pair } from './tracked.ts';
 

@@ -7,6 +7,7 @@ import type { Mode } from '../domain/phase.ts';
 import type { Wave } from '../domain/plan.ts';
 import type { WaveCounts } from '../domain/wave.ts';
 import type { Database, Session } from './database.ts';
+import { rosterTable } from './fleet-rows.ts';
 import { list, literal, qualified, tenantLiteral } from './sql.ts';
 import type { Pair } from './tracked.ts';
 
@@ -23,7 +24,6 @@ export interface FleetRow {
 const INSERT_ROWS = 500;
 
 const fleetTable = (control: string): string => qualified(control, 'fleet');
-export const rosterTable = (control: string): string => qualified(control, 'fleet_tenant');
 
 /** Epoch milliseconds of a text that MySQL gave. */
 export const ms = (value: string | null | undefined): number | null =>

@@ -14,6 +14,7 @@ import type { Database, Session, TextRow } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
 import { appendAudit, changeStage, readStage, type StageRow } from './stages.ts';
 import type { Pair } from './tracked.ts';
+import { endWaivers, recordWaiver } from './waivers.ts';
 
 export interface Migration {
   readonly tenant: string;
@@ -96,6 +97,7 @@ export async function claimTenant(pair: Pair, claim: Claim): Promise<Migration> 
         [claim.runId, claim.wave],
       );
     } else if (known.phase === 'aborted') {
+      await endWaivers(session, pair.control, claim.tenant);
       await session.run(
         `UPDATE ${migrationTable(pair.control)} SET phase = 'preflight', mode = 'running', reason = NULL, since = NOW(6), started_at = NOW(6), run_id = ?, wave = ?, approved = 0, waivers = NULL WHERE tenant = ${tenant}`,
         [claim.runId, claim.wave],
@@ -227,7 +229,8 @@ export async function flipInDrill(
 
 /** Differences that were true once and mended since must not hold a tenant for ever: they are counted anew. */
 async function forgetShadow(session: Session, control: string, tenant: string): Promise<void> {
-  await session.run(`DELETE FROM ${qualified(control, 'shadow')} WHERE tenant = ${tenantLiteral(tenant)}`);
+  for (const table of ['shadow', 'shadow_difference'])
+    await session.run(`DELETE FROM ${qualified(control, table)} WHERE tenant = ${tenantLiteral(tenant)}`);
 }
 
 export interface ModeChange {
@@ -255,6 +258,12 @@ const PACE_COLUMNS: Readonly<Record<Paced, string>> = {
 export async function saveMode(pair: Pair, change: ModeChange): Promise<void> {
   await pair.source.transaction(async (session) => {
     const known = await owned(session, pair, change.tenant, change.runId);
+    const given = change.waivers.at(-1);
+    if (change.event.startsWith('waive ') && given !== undefined) {
+      const { tenant, requestId } = change;
+      const about = { tenant, phase: known.phase, requestId: requestId ?? '' };
+      await recordWaiver(session, pair.control, { ...given, ...about });
+    }
     const paceOf = change.paceOf ?? 'backfill';
     if (change.event === 'retry') await forgetShadow(session, pair.control, change.tenant);
     await session.run(
@@ -280,17 +289,17 @@ export async function saveMode(pair: Pair, change: ModeChange): Promise<void> {
   });
 }
 
-/** What the gates wait for, for `status` without a worker; no audit row, it changes all the time. */
+/** What the gates of a phase wait for, for `status` without a worker; no audit row, it changes all the time. */
 export async function saveWaiting(
   pair: Pair,
   tenant: string,
-  runId: string,
+  { runId, phase }: { readonly runId: string; readonly phase: Phase },
   mode: 'running' | 'waiting',
   reason: string | null,
 ): Promise<void> {
   await pair.source.run(
-    `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ? WHERE tenant = ${tenantLiteral(tenant)} AND run_id = ? AND mode IN ('running', 'waiting')`,
-    [mode, reason?.slice(0, 2_000) ?? null, runId],
+    `UPDATE ${migrationTable(pair.control)} SET mode = ?, reason = ? WHERE tenant = ${tenantLiteral(tenant)} AND run_id = ? AND phase = ? AND mode IN ('running', 'waiting')`,
+    [mode, reason?.slice(0, 2_000) ?? null, runId, phase],
   );
 }
 

@@ -1,7 +1,7 @@
 /** Is any worker of the migration alive? Each says so every few seconds; `status` and `why` ask without Temporal. */
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import type { Database } from './database.ts';
-import { qualified } from './sql.ts';
+import { epochMs, qualified } from './sql.ts';
 
 export const PRESENCE_EVERY: Milliseconds = 5 * SECOND;
 /** Three of them were missed. */
@@ -22,4 +22,12 @@ export async function silentFor(source: Database, control: string): Promise<Mill
   );
   const age = Number(row?.['age'] ?? 0);
   return age > SILENT ? age : null;
+}
+
+/** When one was last heard of, epoch milliseconds of the source; null: none ever was. */
+export async function workerAt(source: Database, control: string): Promise<number | null> {
+  const [row] = await source.rows(
+    `SELECT ${epochMs('beaten_at')} AS at FROM ${qualified(control, 'heartbeat')} WHERE id = ${WORKERS}`,
+  );
+  return row === undefined ? null : Math.floor(Number(row['at']));
 }

@@ -96,12 +96,15 @@ export async function mirroredTenants(
   control: string,
   tenants: ReadonlySet<string>,
 ): Promise<Set<string>> {
-  if (tenants.size === 0) return new Set();
-  const rows = await source.rows(
-    `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list([...tenants].map(tenantLiteral))})`,
-  );
-  return new Set(rows.map((row) => row['tenant']!));
+  return tenants.size === 0 ? new Set() : tenantsOf(await source.rows(mirroredSql(control, [...tenants])));
 }
+
+/** @param tenants at least one */
+export const mirroredSql = (control: string, tenants: readonly string[]): string =>
+  `SELECT tenant FROM ${qualified(control, 'stage')} WHERE stage <> 'source-only' AND tenant IN (${list(tenants.map(tenantLiteral))})`;
+
+export const tenantsOf = (rows: readonly TextRow[]): Set<string> =>
+  new Set(rows.map((row) => row['tenant']!));
 
 /** A tenant seen for the first time gets its row as `source-only`; the others are left alone. */
 export async function admitStage(source: Database, control: string, tenant: string): Promise<void> {

@@ -5,6 +5,8 @@
  * Closed: a signal that can't be read holds as much as one over its bound. A signal over its bound holds
  * until it is well below, so that work does not flicker; a log that nobody fills holds nothing.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Problem } from '../domain/errors.ts';
 import type { Limits } from '../domain/plan.ts';
@@ -26,6 +28,7 @@ export interface Took {
 }
 
 const FRESH: Milliseconds = 500;
+const AGAIN: Milliseconds = 100;
 /** Share of the bound below which work goes on. */
 const CALM = 0.75;
 const RISES = 3;
@@ -85,12 +88,23 @@ export class Throttle {
     this.#pulse.took(took);
   }
 
+  /** How far the replicas of both sides are behind; `lag` null: one could not be read. */
+  async replicas(): Promise<{ readonly named: number; readonly lag: Milliseconds | null }> {
+    const sides = (['source', 'target'] as const).filter((side) => this.#replicas[side].length > 0);
+    const named = sides.reduce((sum, side) => sum + this.#replicas[side].length, 0);
+    const lags = (await Promise.all(sides.map((side) => this.#look(side)))).map(
+      ({ replicaLag }) => replicaLag,
+    );
+    const isKnown = lags.every((lag) => typeof lag === 'number');
+    return { named, lag: isKnown ? Math.max(0, ...lags.map(Number)) : null };
+  }
+
   /** Before anything starts: signals that would hold work for ever, and those that a server does not have. */
   async check(limits: Limits): Promise<{ readonly problems: Problem[]; readonly absent: string[] }> {
     const problems: Problem[] = [];
     const absent: string[] = [];
     for (const side of ['source', 'target'] as const) {
-      const status = await this.#look(side);
+      const status = await this.#lookTwice(side);
       for (const signal of SIGNALS.filter(({ bound }) => bound(limits) > 0)) {
         const value = signal.read(status);
         const what = `${side}: ${signal.name}`;
@@ -101,6 +115,16 @@ export class Throttle {
       }
     }
     return { problems, absent };
+  }
+
+  /** A connection that the server had just closed says nothing of the server, and nobody looks again after a check. */
+  async #lookTwice(side: Side): Promise<SideStatus> {
+    const look = this.#look(side);
+    const { status, historyList } = await look;
+    if (!isUnreadable(status) && !isUnreadable(historyList)) return look;
+    await sleep(AGAIN);
+    if (this.#looks.get(side)?.status === look) this.#looks.delete(side);
+    return this.#look(side);
   }
 
   #look(side: Side): Promise<SideStatus> {

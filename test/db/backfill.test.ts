@@ -1,7 +1,7 @@
 /** Backfill: resumable windows that neither lose, resurrect nor overwrite anything. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import { copyTable } from '../../src/db/backfill.ts';
 import { readCursors, type TableProgress } from '../../src/db/copy-cursor.ts';
@@ -108,6 +108,41 @@ describe('a window', () => {
     );
     await copy(pair, 10);
     expect(await dump(fixture(), 'target', 'items')).toEqual(await antRows());
+  });
+});
+
+describe('a deadlock on the target', () => {
+  it('that a window loses costs it a moment, not the copy', async () => {
+    const { pair, sql } = fixture();
+    await sql('target', 'CREATE TABLE ballast (id INT PRIMARY KEY)');
+    let met = 0;
+    let windows = 0;
+    const side = target({
+      withoutLock: false,
+      at: (moment, _, statement) =>
+        void (moment === 'before' && /^DELETE .*`items` FROM/.test(statement) && (met += 1)),
+    });
+    const copying = await pair.target.session(async (other) => {
+      await other.run(`USE ${pair.targetSchema}`);
+      await other.run('START TRANSACTION');
+      // Whoever wrote fewer rows is rolled back.
+      await other.run(
+        `INSERT INTO ballast VALUES ${Array.from({ length: 200 }, (_, id) => `(${id})`).join()}`,
+      );
+      await other.run("UPDATE items SET n = 1 WHERE id = 8 AND tenant_id = 'ant'");
+      const copying = copy({ ...pair, target: side }, 11, () => (windows += 1));
+      copying.catch(() => {});
+      await vi.waitFor(() => expect(met).toBe(1), { timeout: 10_000, interval: 10 });
+      await sleep(300); // the window holds its first rows and waits for the eighth
+      await other.run("UPDATE items SET n = 1 WHERE id = 3 AND tenant_id = 'ant'");
+      await other.run('ROLLBACK');
+      return { done: copying };
+    });
+
+    expect(await copying.done).toMatchObject({ finished: true });
+    expect(met).toBe(windows + 1);
+    expect(await dump(fixture(), 'target', 'items')).toEqual(await antRows());
+    await side.close();
   });
 });
 

@@ -145,7 +145,11 @@ async function age({ pair, sql }: Fixture): Promise<void> {
   );
   await sql(
     'source',
-    `INSERT INTO ${control}.shadow SELECT CONCAT('t', ABS(id) % ${TENANTS}), 'read', id, 1, 0, NOW(6), NOW(6) FROM owned`,
+    `INSERT INTO ${control}.shadow SELECT CONCAT('t', ABS(id) % ${TENANTS}), 'read', id, 1, 0, NOW(6), NOW(6), NULL FROM owned`,
+  );
+  await sql(
+    'source',
+    `INSERT INTO ${control}.shadow_difference SELECT CONCAT('t', ABS(id) % ${TENANTS}), 'read', id, 'value', 1, 0, NOW(6) FROM owned`,
   );
   await sql(
     'source',
@@ -202,9 +206,9 @@ async function flows(fixture: Fixture): Promise<void> {
   await sql('source', 'DELETE FROM items WHERE note_id BETWEEN 20 AND 40');
   await sql('source', 'INSERT INTO notes VALUES (-1, 999, 0)');
   await mirror.mirrorTenant('ant', 0);
-  await mirror.drain('ant');
-  await mirror.drain('_shared');
-  await mirror.drain('_unresolved');
+  await mirror.mirrorTogether(['ant', 't10']);
+  await mirror.reachTogether(['ant', 't10', '_shared']);
+  for (const tenant of ['ant', '_shared', '_unresolved']) await mirror.drain(tenant);
   await purgeJournal(pair, 't20');
   // Drift of all three classes, and something in flight.
   await sql('target', 'UPDATE owned SET n = 77 WHERE id = 8');
@@ -253,7 +257,12 @@ async function control({ pair, tracked, sql }: Fixture): Promise<void> {
   await readStage(source, name, 'ant');
   await readStages(source, name, 1_000_000);
   await readJournalAges(source, name, ['ant', 't10', 't20']);
-  await readEvidence(pair, tracked, { tenant: 'ant', since: 0, round: 1 });
+  await readEvidence(pair, tracked, {
+    tenant: 'ant',
+    since: 0,
+    round: 1,
+    replicas: { named: 0, lag: null },
+  });
   await readDrift(pair, 'ant', true);
   await markDirty(source, name, ['ant'], true, { actor: 'a', reason: 'r' });
   await markDirty(source, name, ['ant'], false, { actor: 'a', reason: 'r' });
