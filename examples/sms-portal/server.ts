@@ -1,7 +1,7 @@
 /**
  * The portal's HTTP server. From the environment: SWITCHBACK_SOURCE, SWITCHBACK_TARGET, REDIS_URL (may be
  * missing), SWITCHBACK_SCHEMA (`sms`), SWITCHBACK_CONTROL (`switchback`), MIRROR_BUDGET_MS (the router's own), HOST
- * (127.0.0.1), PORT (0: any free one).
+ * (127.0.0.1), PORT (0: any free one), METRICS (set: `/metrics` for Prometheus).
  *
  * Says `portal listening on http://…` when it is ready. SIGTERM: no new requests, open ones end, then it exits.
  */
@@ -15,6 +15,8 @@ import { NotFound, Refused, statusOf } from './problems.ts';
 const BODY_MAX = 64 * 1024;
 const DRAIN_MS = 5_000;
 
+// Before the router, which takes the meters that it finds.
+const metrics = process.env['METRICS'] === undefined ? null : (await import('./metrics.ts')).prometheus();
 const router = await createRouter(settings(process.env));
 const portal = new Portal(router);
 
@@ -43,10 +45,10 @@ const ROUTES: readonly Route[] = [
   { method: 'GET',    path: /^\/tenants\/([^/]+)\/senders$/,                 status: 200, run: ({ tenant }) => portal.senders(tenant) },
   { method: 'POST',   path: /^\/tenants\/([^/]+)\/senders\/swap$/,           status: 200, run: ({ tenant, body }) => portal.swap(tenant, [text(body, 'a'), text(body, 'b')]) },
   { method: 'POST',   path: /^\/drill$/,                                     status: 200, run: ({ body }) => portal.drill(text(body, 'tenant'), text(body, 'drill')) },
-  { method: 'GET',    path: /^\/healthz$/,                                   status: 200, run: () => Promise.resolve({ ok: true }) },
   { method: 'GET',    path: /^\/stats$/,                                     status: 200, run: () => Promise.resolve(router.stats()) },
 ];
 
+let isDraining = false;
 const server = createServer((request, response) => {
   void answer(request, response);
 });
@@ -58,6 +60,11 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => 
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://portal');
+  if (pathname === '/metrics' && metrics !== null) return metrics(request, response);
+  if (pathname === '/healthz') {
+    const health = router.health();
+    return send(response, health.isReady ? 200 : 503, health);
+  }
   try {
     const route = ROUTES.find(({ method, path }) => method === request.method && path.test(pathname));
     if (route === undefined) throw new NotFound('page');
@@ -75,6 +82,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
+  // Or a busy client would go on asking by the connection that it has.
+  if (isDraining) response.setHeader('connection', 'close');
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body));
 }
@@ -112,6 +121,7 @@ const nameOf = (error: unknown): string => {
 };
 
 async function drain(): Promise<void> {
+  isDraining = true;
   const late = setTimeout(() => server.closeAllConnections(), DRAIN_MS);
   await new Promise((resolve) => {
     server.close(resolve);
@@ -129,6 +139,7 @@ function settings(env: NodeJS.ProcessEnv): RouterOptions {
     target: required(env, 'SWITCHBACK_TARGET'),
     schema: { source: schema, target: schema },
     service: 'sms-portal',
+    log: console,
     ...(env['SWITCHBACK_CONTROL'] === undefined ? {} : { control: env['SWITCHBACK_CONTROL'] }),
     ...(env['REDIS_URL'] === undefined ? {} : { redis: env['REDIS_URL'] }),
     ...(env['MIRROR_BUDGET_MS'] === undefined ? {} : { mirrorBudgetMs: Number(env['MIRROR_BUDGET_MS']) }),

@@ -15,8 +15,10 @@ import type { Begun, Place } from './buffer-redis.ts';
 import type { Flags } from './flags.ts';
 import type { ReadFunction } from './handle.ts';
 import type { Invalidations } from './invalidations.ts';
+import type { Notices } from './notices.ts';
 import type { Reads } from './reads.ts';
 import type { BufferStats } from './stats.ts';
+import { errorType } from './telemetry.ts';
 import { stripError } from '../db/faults.ts';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { TransientDatabaseError } from '../domain/errors.ts';
@@ -57,6 +59,7 @@ export interface BufferParts {
   readonly flags: Flags;
   /** null: no Redis was given; loads are still shared. */
   readonly invalidations: Invalidations | null;
+  readonly notices: Notices;
 }
 
 type Flights = Map<string, Promise<string>>;
@@ -182,6 +185,13 @@ export class Buffer<A, V> implements ReadBuffer<A, V> {
     const stale = await this.#ask(() => invalidations!.redis.getStale(place));
     if (typeof stale !== 'string') return null;
     this.#stats.stale += 1;
+    const { tenant } = place;
+    const reason = errorType(error);
+    this.#parts.notices.warn('an old value of the read buffer was served', {
+      tenant,
+      read: this.#name,
+      reason,
+    });
     return stale;
   }
 
@@ -198,7 +208,11 @@ export class Buffer<A, V> implements ReadBuffer<A, V> {
     try {
       return await command();
     } catch (error) {
-      if (!(error instanceof BrokenCircuitError)) this.#stats.error += 1;
+      if (!(error instanceof BrokenCircuitError)) {
+        this.#stats.error += 1;
+        const reason = errorType(error);
+        this.#parts.notices.warn('Redis failed the read buffer', { read: this.#name, reason });
+      }
       return undefined;
     }
   }

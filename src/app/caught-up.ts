@@ -11,11 +11,14 @@ import { Coalesced } from './coalesced.ts';
 import type { Flags } from './flags.ts';
 import type { Settings } from './options.ts';
 import type { ReplicaLink } from './replica.ts';
+import type { Stats } from './stats.ts';
 import { list, qualified, tenantLiteral } from '../db/sql.ts';
 import type { Pair } from '../db/tracked.ts';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { SHARED, STAGES, UNRESOLVED } from '../domain/stage.ts';
 
+/** Tenants of which it is remembered what was read of them; tenant ids come from requests, and could be anything. */
+const LINES_MAX = 10_000;
 /** After a drain that failed or took longer than a read waits, nobody waits until one in the background was quick again. */
 const PROBE_EVERY = SECOND;
 
@@ -32,9 +35,14 @@ export class CaughtUp {
   readonly #link: ReplicaLink;
   readonly #flags: Flags;
   readonly #patience: Milliseconds;
+  readonly #stats: Pick<Stats, 'forgotten'>;
+  /** The one that was used least lately first. */
   readonly #lines = new Map<string, Line>();
+  /** From the first that was forgotten on, whoever is not remembered may have been read on the source. */
+  #hasForgotten = false;
 
-  constructor(link: ReplicaLink, flags: Flags, { catchUpMs }: Settings) {
+  constructor(link: ReplicaLink, flags: Flags, { catchUpMs }: Settings, stats: Pick<Stats, 'forgotten'>) {
+    this.#stats = stats;
     this.#link = link;
     this.#flags = flags;
     this.#patience = catchUpMs;
@@ -47,7 +55,7 @@ export class CaughtUp {
 
   isBehind(tenant: string): boolean {
     const line = this.#lines.get(tenant);
-    return line !== undefined && line.covered < line.seen;
+    return line === undefined ? this.#hasForgotten : line.covered < line.seen;
   }
 
   /** Waits, for a bound; false: read the source. The drain goes on for those who come later. */
@@ -110,16 +118,29 @@ export class CaughtUp {
   }
 
   #line(tenant: string): Line {
-    const known = this.#lines.get(tenant);
-    if (known !== undefined) return known;
+    const line = this.#lines.get(tenant) ?? this.#newLine(tenant);
+    this.#lines.delete(tenant);
+    this.#lines.set(tenant, line);
+    return line;
+  }
+
+  #newLine(tenant: string): Line {
+    if (this.#lines.size >= LINES_MAX) this.#forgetOldest();
     const line: Line = {
-      seen: 0,
+      seen: this.#hasForgotten ? 1 : 0,
       covered: 0,
       isQuick: true,
       probeAt: 0,
       drain: new Coalesced(() => this.#drain(tenant, line)),
     };
-    this.#lines.set(tenant, line);
     return line;
+  }
+
+  #forgetOldest(): void {
+    const [[tenant, line]] = this.#lines as unknown as [[string, Line]];
+    this.#lines.delete(tenant);
+    if (line.covered >= line.seen) return;
+    this.#hasForgotten = true;
+    this.#stats.forgotten += 1;
   }
 }

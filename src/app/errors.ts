@@ -43,6 +43,12 @@ export class WriteHeldError extends Error {
   }
 }
 
+/** So many requests wait for a connection already. Nothing was sent; the same may be tried again. */
+export class BusyError extends Error {
+  override readonly name = 'BusyError';
+  readonly retryable = true;
+}
+
 /** A write was asked for inside a read, which may run twice. */
 export class WriteInReadError extends Error {
   override readonly name = 'WriteInReadError';

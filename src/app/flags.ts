@@ -10,11 +10,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { readJournalAges } from './journal-ages.ts';
 import { ControlUnavailableError } from './errors.ts';
+import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
 import { Coalesced } from './coalesced.ts';
 import { keep, readKept } from './snapshot-file.ts';
 import type { StageHint } from './publish.ts';
 import type { Stats } from './stats.ts';
+import { errorType, safeMessage } from './telemetry.ts';
 import type { Database } from '../db/database.ts';
 import { installedCapture } from '../db/capture-install.ts';
 import { endLease, readStages, renewLease, type StageRow } from '../db/stages.ts';
@@ -32,6 +34,9 @@ export interface Flag {
 
 const UNKNOWN: Flag = { stage: 'source-only', epoch: 0, version: 0, dirty: false };
 
+/** Between two polls; each copies them all. */
+const HINTS_MAX = 1_000;
+
 interface Hinted {
   readonly hint: StageHint;
   readonly heardAt: Milliseconds;
@@ -43,6 +48,7 @@ export interface FlagOptions extends Pick<
 > {
   readonly database: Database;
   readonly stats: Stats['flags'];
+  readonly notices: Notices;
   /** Called when the map has changed stages in it. */
   readonly changed: () => void;
 }
@@ -91,6 +97,23 @@ export class Flags {
     return Math.max(0, Date.now() - this.#knownAt);
   }
 
+  /** Was the stage table read since the start? Else they are those of the file. */
+  get isFromTable(): boolean {
+    return this.#reachedAt !== Number.NEGATIVE_INFINITY;
+  }
+
+  /** Tenants by stage, and how many are dirty. */
+  census(): { stages: Partial<Record<Stage, number>>; dirty: number } {
+    const stages: Partial<Record<Stage, number>> = {};
+    let dirtyOnes = 0;
+    for (const [tenant, { stage, dirty }] of this.#snapshot) {
+      if (tenant === SHARED || tenant === UNRESOLVED) continue;
+      stages[stage] = (stages[stage] ?? 0) + 1;
+      if (dirty) dirtyOnes += 1;
+    }
+    return { stages, dirty: dirtyOnes };
+  }
+
   get(tenant: string): Flag {
     return this.#snapshot.get(tenant) ?? UNKNOWN;
   }
@@ -108,7 +131,12 @@ export class Flags {
   /** An older epoch is ignored; a newer one counts until the table was read again, which begins at once. */
   hear(hint: StageHint): void {
     if (hint.epoch <= this.get(hint.tenant).epoch) return;
-    this.#options.stats.hints += 1;
+    const { stats } = this.#options;
+    if (this.#hints.size >= HINTS_MAX && !this.#hints.has(hint.tenant)) {
+      stats.hintsDropped += 1;
+      return this.pollSoon();
+    }
+    stats.hints += 1;
     this.#hints = new Map([...this.#hints, [hint.tenant, { hint, heardAt: performance.now() }]]);
     this.#publish();
     this.#options.changed();
@@ -150,6 +178,9 @@ export class Flags {
       await this.#measureJournal();
     } catch (error) {
       stats.pollFailures += 1;
+      const reason = errorType(error);
+      const notice = { side: 'source', reason, error: safeMessage('source', error) } as const;
+      this.#options.notices.warn('the stages could not be read', notice);
       throw error;
     }
   }

@@ -39,9 +39,18 @@ export class Guard {
 
   /** @throws BrokenCircuitError, BulkheadRejectedError at once, without calling `use` */
   execute<T>(use: () => Promise<T>): Promise<T> {
-    // While the one probe is out, cockatiel would let everybody else wait for it.
-    if (this.#breaker.state === CircuitState.HalfOpen) return Promise.reject(new BrokenCircuitError());
+    if (this.#isProbing) return Promise.reject(new BrokenCircuitError());
     return this.#bulkhead.execute(() => this.#breaker.execute(use));
+  }
+
+  /** The same for who is bounded already, and must take no request's place. */
+  aside<T>(use: () => Promise<T>): Promise<T> {
+    return this.#isProbing ? Promise.reject(new BrokenCircuitError()) : this.#breaker.execute(use);
+  }
+
+  /** While the one probe is out, cockatiel would let everybody else wait for it. */
+  get #isProbing(): boolean {
+    return this.#breaker.state === CircuitState.HalfOpen;
   }
 }
 

@@ -24,6 +24,8 @@ export function parseHint(text: string): StageHint | null {
 }
 
 export interface Subscription {
+  /** Do hints arrive? */
+  readonly isUp: boolean;
   close(): void;
 }
 
@@ -41,14 +43,25 @@ export function subscribe(url: string, control: string, { hear, caughtUp }: List
     retryStrategy: (attempt) => Math.min(100 * attempt, SECOND),
     autoResubscribe: false,
   });
+  let isSubscribed = false;
   redis.on('error', () => {}); // down: the poll carries on
   redis.on('ready', () => {
     // A lost connection rejects this; the next `ready` subscribes again.
-    void redis.subscribe(stageChannel(control)).then(caughtUp, () => {});
+    const subscribed = (): void => {
+      isSubscribed = true;
+      caughtUp();
+    };
+    isSubscribed = false;
+    void redis.subscribe(stageChannel(control)).then(subscribed, () => {});
   });
   redis.on('message', (_, text) => {
     const hint = parseHint(String(text));
     if (hint !== null) hear(hint);
   });
-  return { close: () => redis.disconnect() };
+  return {
+    get isUp() {
+      return isSubscribed && redis.status === 'ready';
+    },
+    close: () => redis.disconnect(),
+  };
 }

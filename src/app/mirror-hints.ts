@@ -10,9 +10,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Coalesced } from './coalesced.ts';
 import type { Flags } from './flags.ts';
+import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
+import { Reaching } from './reaching.ts';
 import type { ReplicaLink } from './replica.ts';
 import type { Stats } from './stats.ts';
+import { errorType, safeMessage, type Telemetry } from './telemetry.ts';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { STAGES } from '../domain/stage.ts';
 
@@ -51,19 +54,30 @@ export const NOT_OURS: Mirroring = {
   close: () => {},
 };
 
+/** Who is told of it. */
+export interface MirrorSeen {
+  readonly stats: Stats;
+  readonly telemetry: Telemetry;
+  readonly notices: Notices;
+}
+
 export class MirrorHints {
   readonly #link: ReplicaLink;
+  readonly #reaching: Reaching;
   readonly #flags: Flags;
   readonly #budget: Milliseconds;
   readonly #stats: Stats;
+  readonly #seen: MirrorSeen;
   readonly #lanes = new Map<string, Lane>();
   readonly #retry: NodeJS.Timeout;
 
-  constructor(link: ReplicaLink, flags: Flags, { mirrorBudgetMs }: Settings, stats: Stats) {
+  constructor(link: ReplicaLink, flags: Flags, { mirrorBudgetMs }: Settings, seen: MirrorSeen) {
     this.#link = link;
+    this.#reaching = new Reaching(link);
     this.#flags = flags;
     this.#budget = mirrorBudgetMs;
-    this.#stats = stats;
+    this.#stats = seen.stats;
+    this.#seen = seen;
     this.#retry = setInterval(() => this.drainLagging(), SECOND).unref();
   }
 
@@ -73,7 +87,7 @@ export class MirrorHints {
     if (!mirrored) return;
     const lane = this.#lane(tenant);
     lane.written += 1;
-    if (awaitsMirror) return this.#awaitDrain(lane, lane.written);
+    if (awaitsMirror) return this.#awaitDrain(tenant, lane, lane.written);
     // Nobody waits for it now; after a flip the tenant is read from the source until it is there.
     lane.overdue = lane.written;
     this.#scheduleTurn(tenant, lane);
@@ -98,7 +112,7 @@ export class MirrorHints {
     for (const { turn } of this.#lanes.values()) if (turn !== null) clearTimeout(turn);
   }
 
-  async #awaitDrain(lane: Lane, write: number): Promise<void> {
+  async #awaitDrain(tenant: string, lane: Lane, write: number): Promise<void> {
     const drained = lane.drain.request().then(
       () => true,
       () => false,
@@ -109,15 +123,19 @@ export class MirrorHints {
       return;
     }
     this.#stats.mirror.awaited += 1;
-    const waiting = new AbortController();
-    const isMirrored = await Promise.race([
-      drained,
-      sleep(this.#budget, false, { signal: waiting.signal }).catch(() => false),
-    ]);
-    waiting.abort();
-    if (isMirrored) return;
+    const { telemetry, notices } = this.#seen;
+    if (await telemetry.wait('switchback.mirror.wait', tenant, () => this.#withinBudget(drained))) return;
     this.#stats.mirror.overBudget += 1;
     lane.overdue = Math.max(lane.overdue, write);
+    notices.warn('a write did not wait for its mirror', { tenant, side: 'target', reason: 'over budget' });
+  }
+
+  async #withinBudget(drained: Promise<boolean>): Promise<boolean> {
+    const waiting = new AbortController();
+    const late = sleep(this.#budget, false, { signal: waiting.signal }).catch(() => false);
+    const isMirrored = await Promise.race([drained, late]);
+    waiting.abort();
+    return isMirrored;
   }
 
   #scheduleTurn(tenant: string, lane: Lane): void {
@@ -137,8 +155,8 @@ export class MirrorHints {
       if (kind === 'behind') this.#scheduleTurn(tenant, lane);
       // `busy`: another process is at it, or was within the last second.
       lane.failed = Math.max(lane.failed, upTo);
-    } catch {
-      this.#countFailure(lane, upTo);
+    } catch (error) {
+      this.#countFailure(tenant, lane, upTo, error);
     }
   }
 
@@ -146,13 +164,13 @@ export class MirrorHints {
     const upTo = lane.written;
     lane.drainingSince = performance.now();
     try {
-      await this.#link.use(({ mirror }) => mirror.reach(tenant));
+      await this.#reaching.reach(tenant, lane.isFailing);
       lane.isFailing = false;
       lane.mirrored = upTo;
       lane.failed = Math.max(lane.failed, upTo);
     } catch (error) {
       lane.isFailing = true;
-      this.#countFailure(lane, upTo);
+      this.#countFailure(tenant, lane, upTo, error);
       throw error;
     } finally {
       lane.drainingSince = null;
@@ -160,9 +178,11 @@ export class MirrorHints {
   }
 
   /** Each write counts once, however often its mirror is tried again. */
-  #countFailure(lane: Lane, upTo: number): void {
+  #countFailure(tenant: string, lane: Lane, upTo: number, error: unknown): void {
     this.#stats['aurora.write.fail'] += Math.max(0, upTo - lane.failed);
     lane.failed = Math.max(lane.failed, upTo);
+    const why = { reason: errorType(error), error: safeMessage('target', error) };
+    this.#seen.notices.warn('the mirror of a write failed', { tenant, side: 'target', ...why });
   }
 
   #lane(tenant: string): Lane {

@@ -2,7 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 
+import type { Pool } from 'mysql2/promise';
+
+import { takePools, type Brought } from './brought.ts';
 import type { CompareRule } from './comparator.ts';
+import type { RouterLog } from './notices.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 
 /** Of all reads of one name. */
@@ -15,9 +19,12 @@ export interface NamedRead {
 }
 
 export interface RouterOptions {
-  /** `mysql://user:password@host:port`; the user needs the control schema too. */
-  readonly source: string;
-  readonly target: string;
+  /**
+   * `mysql://user:password@host:port`; the user needs the control schema too. Or the application's own pool beside it,
+   * which answers the reads and the writes then; of both sides, or of none.
+   */
+  readonly source: string | Brought;
+  readonly target: string | Brought;
   /** Makes a flip arrive in milliseconds; without it, or while it is down, the poll brings it. */
   readonly redis?: string;
   /** The application's schema on each side; `app_{tenant}` where every tenant has its own, as the plan says it. */
@@ -29,6 +36,8 @@ export interface RouterOptions {
   readonly node?: string;
   /** Share of reads that a shadow read follows, 0 to 1. */
   readonly sampleRate?: number;
+  /** Of the target's `connections`, the share that shadow reads take besides, 0 to 1; at least one, and with 0 none. */
+  readonly shadowShare?: number;
   /** By the name that `read` is called with. */
   readonly reads?: Readonly<Record<string, NamedRead>>;
   /** A tenant with an older journal row is read from the source. */
@@ -50,22 +59,39 @@ export interface RouterOptions {
   readonly holdMs?: Milliseconds;
   /** Redis gets so long for a buffered read; after three that took longer it is passed by for a second. */
   readonly bufferMs?: Milliseconds;
-  /** Of each pool that serves requests: source reads, source writes, target reads. */
+  /** Gets a line where the router took another way than the stage says, or lost something; none: nobody is told. */
+  readonly log?: RouterLog;
+  /** Of each pool that serves requests: source reads, source writes, target reads. Not of pools that were brought. */
   readonly connections?: number;
+  /** Requests that wait for a connection of one such pool; one more fails at once with `BusyError`. */
+  readonly waiting?: number;
+  /** How long `close()` waits for the reads and writes under way; then their connections are cut. */
+  readonly drainMs?: Milliseconds;
+}
+
+/** As `RouterOptions`, the rest taken from the plan that operators have: addresses, schemas, `durations`. */
+export interface PlannedOptions extends Partial<Omit<RouterOptions, 'service'>> {
+  /** Path of the plan, as for `switchback --plan`; its variables are read from this process's environment. */
+  readonly plan: string;
+  readonly service: string;
 }
 
 export interface Settings extends Required<
-  Omit<RouterOptions, 'source' | 'target' | 'redis' | 'snapshotFile'>
+  Omit<RouterOptions, 'source' | 'target' | 'redis' | 'snapshotFile' | 'log'>
 > {
   readonly sourceUrl: string;
   readonly targetUrl: string;
   readonly redisUrl: string | null;
   readonly snapshotFile: string | null;
+  readonly log: RouterLog | null;
+  /** null: the router opens its own. */
+  readonly brought: { readonly source: Pool; readonly target: Pool } | null;
 }
 
 const DEFAULTS = {
   control: 'switchback',
   sampleRate: 0.1,
+  shadowShare: 0.2,
   reads: {},
   dirtyAfterMs: 1_000,
   mirrorBudgetMs: 50,
@@ -77,17 +103,33 @@ const DEFAULTS = {
   holdMs: 2_000,
   bufferMs: 50,
   connections: 10,
+  waiting: 1_000,
+  drainMs: 5_000,
 } as const;
 
+/** @throws TypeError when a share is none, or a pool was brought that can't be used */
 export function settle({ source, target, redis = '', ...options }: RouterOptions): Settings {
+  for (const name of ['sampleRate', 'shadowShare'] as const) assertShare(name, options[name] ?? 0);
+  for (const [name, { sampleRate = 0 }] of Object.entries(options.reads ?? {}))
+    assertShare(`reads.${name}.sampleRate`, sampleRate);
   const node = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`.slice(-128);
   return {
     ...DEFAULTS,
     node,
     snapshotFile: null,
+    log: null,
     ...options,
-    sourceUrl: source,
-    targetUrl: target,
+    sourceUrl: typeof source === 'string' ? source : source.url,
+    targetUrl: typeof target === 'string' ? target : target.url,
     redisUrl: redis === '' ? null : redis,
+    brought: takePools({ source, target }, options.schema),
   };
+}
+
+/** How many shadow reads may be on a side at once. */
+export const shadowSlots = ({ connections, shadowShare }: Settings): number =>
+  shadowShare === 0 ? 0 : Math.max(1, Math.floor(connections * shadowShare));
+
+function assertShare(name: string, value: number): void {
+  if (!(value >= 0 && value <= 1)) throw new TypeError(`${name} is ${value}: give a share, from 0 to 1`);
 }

@@ -1,15 +1,16 @@
 /**
- * The application's own connections to one side, apart from those of mirror and flags: whatever the
- * target does to those, a request never waits behind them.
+ * The connections that answer requests on one side, apart from those of mirror and flags: whatever the target does to
+ * those, a request never waits behind them.
  */
-import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
+import type { Pool, PoolConnection } from 'mysql2/promise';
 
+import { ServerPool, sever } from '../db/server-pool.ts';
 import { ident } from '../db/sql.ts';
 import { isPerTenant, schemaOf } from '../domain/tenant-schema.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Side } from '../domain/stage.ts';
 import { bounded, type Bounds } from './bounded.ts';
-import { DeadlineError } from './errors.ts';
+import { BusyError, DeadlineError } from './errors.ts';
 import { LentConnection, type ReadFunction } from './handle.ts';
 
 export interface PoolOptions {
@@ -18,9 +19,15 @@ export interface PoolOptions {
   /** Default schema of its sessions; `app_{tenant}`: of the session's tenant. */
   readonly schema: string;
   readonly connections: number;
+  /** One more that waits for a connection is refused. */
+  readonly waiting: number;
   /** The server refuses writes in these sessions. */
   readonly readOnly: boolean;
   readonly connectMs: Milliseconds;
+  /** The application's own, to borrow from; null: one is opened. */
+  readonly brought: Pool | null;
+  /** Called for each request that is refused. */
+  readonly refused?: () => void;
 }
 
 interface Attempt {
@@ -30,60 +37,87 @@ interface Attempt {
 
 const newAttempt = (): Attempt => ({ isLate: false, connection: null });
 
+const READ_ONLY = 'SET SESSION TRANSACTION READ ONLY';
+const READ_WRITE = 'SET SESSION TRANSACTION READ WRITE';
+
 export class ApplicationPool {
-  readonly #side: Side;
-  readonly #pool: Pool;
-  readonly #schema: string;
+  readonly #options: PoolOptions;
+  readonly #pool: Pick<ServerPool, 'getConnection' | 'end'>;
+  /** Of a session on its first use. */
   readonly #setup: readonly string[];
   readonly #prepared = new WeakSet<object>();
+  #waiting = 0;
 
   constructor(options: PoolOptions) {
-    const uri = new URL(options.url);
-    uri.pathname = isPerTenant(options.schema) ? '' : `/${encodeURIComponent(options.schema)}`;
-    this.#side = options.side;
-    this.#schema = options.schema;
+    const { url, schema, connections, connectMs, readOnly, brought } = options;
+    this.#options = options;
     // One zone on both sides, or a TIMESTAMP reads differently.
-    this.#setup = [
-      "SET SESSION time_zone = '+00:00'",
-      ...(options.readOnly ? ['SET SESSION TRANSACTION READ ONLY'] : []),
-    ];
-    this.#pool = createPool({
-      uri: uri.toString(),
-      connectionLimit: options.connections,
-      connectTimeout: options.connectMs,
-      charset: 'utf8mb4',
-      timezone: 'Z',
-      dateStrings: true,
-      supportBigNumbers: true,
-      bigNumberStrings: true,
-      multipleStatements: false,
-      flags: ['-LOCAL_FILES'],
-      enableKeepAlive: true,
-    });
+    this.#setup = ["SET SESSION time_zone = '+00:00'", ...(readOnly ? [READ_ONLY] : [])];
+    this.#pool =
+      brought === null
+        ? new ServerPool({ url, schema: isPerTenant(schema) ? null : schema, connections, connectMs })
+        : { getConnection: () => brought.getConnection(), end: () => Promise.resolve() };
   }
 
-  /** @throws SchemaMismatchError for a tenant whose id can't name a schema, where each has its own */
+  /**
+   * Whoever gets it gives it back by `release` of the pool, or severs it.
+   *
+   * @throws BusyError when too many wait already
+   * @throws SchemaMismatchError for a tenant whose id can't name a schema, where each has its own
+   */
   async acquire(tenant: string, attempt: Attempt = newAttempt()): Promise<PoolConnection> {
-    const schema = isPerTenant(this.#schema) ? schemaOf(this.#schema, tenant) : null;
-    const connection = await this.#pool.getConnection();
+    const { side, schema } = this.#options;
+    const own = isPerTenant(schema) ? schemaOf(schema, tenant) : null;
+    const connection = await this.#wait();
     if (attempt.isLate) {
       connection.release();
-      throw new DeadlineError(`${this.#side}: no connection in time`);
+      throw new DeadlineError(`${side}: no connection in time`);
     }
     // From now on: a server may fall silent during the set-up too, and the connection would be lost to the pool.
     attempt.connection = connection;
     try {
-      if (!this.#prepared.has(connection.connection)) {
-        for (const statement of this.#setup) await connection.query(statement);
-        this.#prepared.add(connection.connection);
-      }
+      if (!this.#prepared.has(connection.connection)) await this.#setUp(connection);
       // Each time: whoever had the session before may have been another tenant, or typed USE.
-      if (schema !== null) await connection.query(`USE ${ident(schema)}`);
+      if (own !== null) await connection.query(`USE ${ident(own)}`);
       return connection;
     } catch (error) {
-      connection.destroy();
+      sever(connection);
       throw error;
     }
+  }
+
+  release(connection: PoolConnection): void {
+    if (this.#options.brought === null || !this.#options.readOnly) return connection.release();
+    // The application goes on with it, and may want to write. Nobody waits for this.
+    connection.query(READ_WRITE).then(
+      () => connection.release(),
+      () => sever(connection),
+    );
+  }
+
+  async #wait(): Promise<PoolConnection> {
+    const { side, waiting, refused } = this.#options;
+    if (this.#waiting >= waiting) {
+      refused?.();
+      throw new BusyError(`${side}: ${waiting} requests wait for a connection already`);
+    }
+    this.#waiting += 1;
+    try {
+      return await this.#pool.getConnection();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
+
+  async #setUp(connection: PoolConnection): Promise<void> {
+    const { brought, readOnly } = this.#options;
+    if (brought !== null) {
+      // Zone and form of values are the application's choice.
+      if (readOnly) await connection.query(READ_ONLY);
+      return;
+    }
+    for (const statement of this.#setup) await connection.query(statement);
+    this.#prepared.add(connection.connection);
   }
 
   /**
@@ -94,36 +128,38 @@ export class ApplicationPool {
    * @throws DeadlineError, or the signal's reason, when nobody waits any longer; the connection is destroyed
    */
   read<T>(tenant: string, fn: ReadFunction<T>, bounds: Bounds = {}): Promise<T> {
+    const { side } = this.#options;
     const attempt = newAttempt();
     const giveUp = (why: unknown): unknown => {
       attempt.isLate = true;
-      attempt.connection?.destroy();
+      if (attempt.connection !== null) sever(attempt.connection);
       return why;
     };
-    return bounded(this.#attempt(tenant, fn, attempt), bounds, giveUp, `${this.#side}: no answer`);
+    return bounded(this.#attempt(tenant, fn, attempt), bounds, giveUp, `${side}: no answer`);
   }
 
   async #attempt<T>(tenant: string, fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
     const connection = await this.acquire(tenant, attempt).catch((error: unknown) => {
       throw this.#fault(error);
     });
-    const handle = new LentConnection((statement) => connection.query(statement), this.#side === 'source');
+    const { side } = this.#options;
+    const handle = new LentConnection((statement) => connection.query(statement), side === 'source');
     try {
       const value = await fn(handle.facade);
-      if (handle.fault !== null && this.#side === 'target') throw handle.fault;
+      if (handle.fault !== null && side === 'target') throw handle.fault;
       return value;
     } catch (error) {
       throw handle.fault === null ? error : this.#fault(error, handle.fault);
     } finally {
       attempt.connection = null;
       handle.close();
-      if (isFatal(handle.fault)) connection.destroy();
-      else if (!attempt.isLate) connection.release();
+      if (isFatal(handle.fault)) sever(connection);
+      else if (!attempt.isLate) this.release(connection);
     }
   }
 
   #fault(error: unknown, statement: unknown = error): unknown {
-    return this.#side === 'target' ? new SideFault(statement) : error;
+    return this.#options.side === 'target' ? new SideFault(statement) : error;
   }
 
   async close(): Promise<void> {

@@ -2,19 +2,23 @@
 import type { ApplicationPool } from './pool.ts';
 import { SideFault } from './pool.ts';
 import type { Bounds } from './bounded.ts';
-import { canonical } from './canonical.ts';
 import type { CaughtUp } from './caught-up.ts';
 import { DeadlineError } from './errors.ts';
 import type { Flag, Flags } from './flags.ts';
 import { reasonOf, type Guard } from './guard.ts';
 import { NeedsAuthority, type ReadFunction } from './handle.ts';
+import type { LoadLedger } from './load-ledger.ts';
 import type { Mirroring } from './mirror-hints.ts';
+import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
 import { assertSameSchema, scoped, type Scopes } from './scope.ts';
+import { clocked, type Clocked } from './shadow-look.ts';
 import type { ShadowReader } from './shadow.ts';
 import type { FallbackReason, Stats } from './stats.ts';
+import { safeMessage, type Telemetry } from './telemetry.ts';
 import type { ReadOptions } from './tenant.ts';
 import { isCovered } from './token.ts';
+import type { UnderWay } from './under-way.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import { STAGES, type Side, type Stage } from '../domain/stage.ts';
 
@@ -27,13 +31,17 @@ export interface ReadParts {
   readonly mirror: () => Mirroring;
   readonly caughtUp: CaughtUp;
   readonly shadow: ShadowReader;
+  readonly load: LoadLedger;
   readonly stats: Stats;
-  readonly assertOpen: () => void;
+  readonly telemetry: Telemetry;
+  readonly notices: Notices;
+  readonly underWay: UnderWay;
 }
 
 /** One read on its way. */
 interface Asked<T> {
   readonly tenant: string;
+  readonly stage: Stage;
   readonly name: string;
   readonly fn: ReadFunction<T>;
   readonly endsAt: Milliseconds;
@@ -41,6 +49,9 @@ interface Asked<T> {
 }
 
 type Route = { readonly side: Side } | { readonly side: 'source'; readonly insteadOfTarget: FallbackReason };
+
+/** Names are few, unless somebody makes one for each request. */
+const LOCKING_MAX = 1_000;
 
 export class Reads {
   readonly #parts: ReadParts;
@@ -52,32 +63,42 @@ export class Reads {
   }
 
   async read<T>(tenant: string, name: string, fn: ReadFunction<T>, options: ReadOptions): Promise<T> {
-    const { scopes, settings, flags } = this.#parts;
+    const { scopes, settings } = this.#parts;
     const outer = scopes.getStore();
     if (outer?.isOpen === true) {
       assertSameSchema(outer, tenant, settings.schema.source);
       return fn(outer.conn);
     }
-    this.#parts.assertOpen();
+    return this.#parts.underWay.run(() => this.#ask(tenant, name, fn, options));
+  }
+
+  async #ask<T>(tenant: string, name: string, fn: ReadFunction<T>, options: ReadOptions): Promise<T> {
+    const { scopes, flags } = this.#parts;
     options.signal?.throwIfAborted();
+    const flag = flags.get(tenant);
     const asked: Asked<T> = {
       tenant,
+      stage: flag.stage,
       name,
       fn: scoped(scopes, { kind: 'read', tenant, tenants: new Set() }, fn),
       endsAt: options.deadlineMs === undefined ? Infinity : performance.now() + options.deadlineMs,
       signal: options.signal,
     };
-    const flag = flags.get(tenant);
     const route = this.#route(tenant, name, flag);
     if (route.side === 'target' && !(await this.#mayReadTarget(tenant, options.after)))
       return this.#readInstead(asked, 'lagging');
     if ('insteadOfTarget' in route) return this.#readInstead(asked, route.insteadOfTarget);
-    const { value, side } =
-      route.side === 'target'
-        ? await this.#readTarget(asked)
-        : { value: await this.#readSource(asked), side: 'source' as const };
-    if (side === route.side) this.#sample(asked, flag.stage, value);
+    const shadow = this.#sampledOn(tenant, name, flag.stage);
+    if (shadow === null) return (await this.#readOn(route.side, asked)).value;
+    const clock = clocked(asked.fn);
+    const { value, side } = await this.#readOn(route.side, { ...asked, fn: clock.fn });
+    // What the target failed, and the source then answered, is asked of the target again.
+    this.#offer(asked, side === route.side ? shadow : 'target', value, clock);
     return value;
+  }
+
+  async #readOn<T>(side: Side, asked: Asked<T>): Promise<{ value: T; side: Side }> {
+    return side === 'target' ? this.#readTarget(asked) : { value: await this.#readSource(asked), side };
   }
 
   /** May what this read gives be taken from others, and given to them? Not while this process knows better than the stage. */
@@ -88,8 +109,9 @@ export class Reads {
     return !('insteadOfTarget' in route) && (route.side === 'source' || !caughtUp.isBehind(tenant));
   }
 
-  /** Somebody else's read, of a side that the stage said, was handed out here: what follows must not be older. */
+  /** The buffer handed out somebody else's read, of a side that the stage said: what follows must not be older. */
   handedOut(tenant: string, { stage }: Flag): void {
+    this.#parts.load.add(tenant, stage, 'buffer', 0);
     if (STAGES[stage].reads === 'source') this.#parts.caughtUp.sourceAnswered(tenant);
   }
 
@@ -106,16 +128,23 @@ export class Reads {
 
   /** Neither older than what this process read on the source, nor than what the token stands for. */
   #mayReadTarget(tenant: string, token: string | undefined): Promise<boolean> | boolean {
-    const { caughtUp, flags } = this.#parts;
+    const { caughtUp, flags, telemetry } = this.#parts;
     const hasToken = token !== undefined && !isCovered(token, tenant);
     // Without a journal nobody can tell when the application's own target write has come.
     if (flags.capture === 'application') return !hasToken;
-    return !hasToken && !caughtUp.isBehind(tenant) ? true : caughtUp.reach(tenant);
+    if (!hasToken && !caughtUp.isBehind(tenant)) return true;
+    return telemetry.wait('switchback.catch_up.wait', tenant, () => caughtUp.reach(tenant));
   }
 
-  async #readSource<T>(asked: Asked<T>): Promise<T> {
-    const { pools, stats, caughtUp } = this.#parts;
-    const value = await pools.sourceReads.read(asked.tenant, asked.fn, bounds(asked));
+  async #readSource<T>(asked: Asked<T>, reason?: FallbackReason): Promise<T> {
+    const { pools, stats, caughtUp, load, telemetry } = this.#parts;
+    const { tenant, name, stage } = asked;
+    const began = performance.now();
+    const value = await telemetry.operation(
+      { tenant, name, side: 'source', purpose: 'request', reason },
+      () => pools.sourceReads.read(tenant, asked.fn, bounds(asked)),
+    );
+    load.add(tenant, stage, 'source', performance.now() - began);
     stats.reads.source += 1;
     // What never comes from the target says nothing about what the target must hold.
     if (!this.#staysOnSource(asked.name)) caughtUp.sourceAnswered(asked.tenant);
@@ -127,24 +156,29 @@ export class Reads {
   }
 
   async #readTarget<T>(asked: Asked<T>): Promise<{ value: T; side: Side }> {
+    const began = performance.now();
     try {
       const value = await this.#askTarget(asked);
+      this.#parts.load.add(asked.tenant, asked.stage, 'target', performance.now() - began);
       this.#parts.stats.reads.target += 1;
       return { value, side: 'target' };
     } catch (error) {
       if (asked.signal?.aborted === true) throw error;
       const reason = isLockingRead(error) ? 'locking' : reasonOf(error);
       if (reason === null) throw error;
-      if (reason === 'locking') this.#locking.add(asked.name);
-      return { value: await this.#readInstead(asked, reason), side: 'source' };
+      if (reason === 'locking' && this.#locking.size < LOCKING_MAX) this.#locking.add(asked.name);
+      return { value: await this.#readInstead(asked, reason, error), side: 'source' };
     }
   }
 
-  async #readInstead<T>(asked: Asked<T>, reason: FallbackReason): Promise<T> {
-    const { stats } = this.#parts;
+  async #readInstead<T>(asked: Asked<T>, reason: FallbackReason, error?: unknown): Promise<T> {
+    const { stats, notices } = this.#parts;
+    const { tenant, name: read } = asked;
     stats.fallbacks[reason] += 1;
+    const why = error === undefined ? { reason } : { reason, error: safeMessage('target', error) };
+    notices.warn('read from the source instead of the target', { tenant, read, side: 'target', ...why });
     try {
-      return await this.#readSource(asked);
+      return await this.#readSource(asked, reason);
     } catch (error) {
       // Cut off, the stage is a guess: with the source gone too, the target is better than nothing.
       if (reason !== 'lease' || asked.signal?.aborted === true) throw error;
@@ -157,22 +191,28 @@ export class Reads {
   }
 
   #askTarget<T>(asked: Asked<T>): Promise<T> {
-    const { guard, pools, settings } = this.#parts;
+    const { guard, pools, settings, telemetry } = this.#parts;
+    const { tenant, name, fn, signal } = asked;
     return guard.execute(() => {
       // Of a read with a deadline the target gets half, so that the source can still answer.
       const deadlineMs = Math.min(settings.targetReadMs, Math.max(1, left(asked) / 2));
-      return pools.targetReads.read(asked.tenant, asked.fn, { deadlineMs, signal: asked.signal });
+      return telemetry.operation({ tenant, name, side: 'target', purpose: 'request' }, () =>
+        pools.targetReads.read(tenant, fn, { deadlineMs, signal }),
+      );
     });
   }
 
-  #sample<T>({ tenant, name, fn }: Asked<T>, stage: Stage, value: T): void {
+  /** @returns the side to compare with; null: not this time */
+  #sampledOn(tenant: string, name: string, stage: Stage): Side | null {
     const { settings, shadow } = this.#parts;
-    const side = STAGES[stage].shadow;
     const options = settings.reads[name];
-    if (side === null || options?.neverTarget === true) return;
-    if (Math.random() >= (options?.sampleRate ?? settings.sampleRate)) return;
-    // As text at once: the caller may change the object that it gets.
-    shadow.offer({ tenant, name, side, fn, answer: canonical(value) });
+    if (STAGES[stage].shadow === null || options?.neverTarget === true) return null;
+    shadow.saw(tenant, name);
+    return Math.random() < (options?.sampleRate ?? settings.sampleRate) ? STAGES[stage].shadow : null;
+  }
+
+  #offer<T>({ tenant, name, fn }: Asked<T>, side: Side, value: T, { tookMs }: Clocked<T>): void {
+    this.#parts.shadow.offer({ tenant, name, side, fn, value, tookMs: tookMs() ?? 0 });
   }
 }
 

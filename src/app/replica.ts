@@ -18,24 +18,29 @@ export interface Replica {
   readonly pair: Pair;
   readonly tracked: Tracked;
   readonly mirror: Mirror;
+  /** As `pair`, for the application's own statements: a packet of theirs holds one. */
+  readonly lent: Pair;
 }
 
 export class ReplicaLink {
   readonly #pair: Pair;
+  readonly #lent: Pair;
   readonly #guard = new Guard(CONNECTIONS, QUEUE);
   #loaded: Promise<Replica> | null = null;
   #staleAt: Milliseconds = 0;
 
   constructor({ sourceUrl, targetUrl, schema, control }: Settings, changed: Pair['changed']) {
     const bounds = { connections: CONNECTIONS, deadline: 4 * SECOND, lockWait: 3 * SECOND };
-    this.#pair = {
-      source: new Database({ side: 'source', url: sourceUrl, ...bounds }),
-      target: new Database({ side: 'target', url: targetUrl, ...bounds }),
+    const open = (combines: boolean): Pair => ({
+      source: new Database({ side: 'source', url: sourceUrl, ...bounds, combines }),
+      target: new Database({ side: 'target', url: targetUrl, ...bounds, combines }),
       control,
       sourceSchema: schema.source,
       targetSchema: schema.target,
       ...(changed === undefined ? {} : { changed }),
-    };
+    });
+    this.#pair = open(true);
+    this.#lent = open(false);
   }
 
   get isFailing(): boolean {
@@ -53,7 +58,8 @@ export class ReplicaLink {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#pair.source.close(), this.#pair.target.close()]);
+    const pairs = [this.#pair, this.#lent];
+    await Promise.all(pairs.flatMap(({ source, target }) => [source.close(), target.close()]));
   }
 
   async #load(): Promise<Replica> {
@@ -75,6 +81,6 @@ export class ReplicaLink {
     // The mirror stays: it remembers where each tenant's journal begins.
     const mirror = (await before?.catch(() => null))?.mirror ?? new Mirror(this.#pair, tracked);
     mirror.retrack(tracked);
-    return { pair: this.#pair, tracked, mirror };
+    return { pair: this.#pair, tracked, mirror, lent: this.#lent };
   }
 }

@@ -1,53 +1,59 @@
 /**
  * Shadow reads: a sample of reads runs again on the other side, off the request path, and the answers are
  * compared. Nothing here is awaited by a request, and a full queue or an ill target only costs samples.
- *
- * Two reads at two moments differ under writes, so a difference is never counted as it is seen. It is decided
- * where nothing moves: with the tenant locked and its whole journal just applied, source snapshot and target
- * say the same or they are different. Where the journal would not hold still, nothing is counted. Where there is
- * no journal, both answers have to stand still for the settle time first.
+ * What differs is looked at again where nothing moves (`shadow-verdict.ts`) before it is counted.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createHash } from 'node:crypto';
 
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 
 import { canonical } from './canonical.ts';
-import { compare, type Comparison } from './comparator.ts';
+import { compare, isDiffering, type Comparison } from './comparator.ts';
 import { DeadlineError } from './errors.ts';
 import type { Guard } from './guard.ts';
-import { lendSession, NeedsAuthority, type ReadFunction } from './handle.ts';
-import type { Settings } from './options.ts';
-import { SideFault, type ApplicationPool } from './pool.ts';
-import type { Replica, ReplicaLink } from './replica.ts';
+import type { ReadFunction } from './handle.ts';
+import { observe } from './histogram.ts';
+import type { Notices } from './notices.ts';
+import { shadowSlots, type Settings } from './options.ts';
+import type { ApplicationPool } from './pool.ts';
+import type { ReplicaLink } from './replica.ts';
 import type { ShadowLedger } from './shadow-ledger.ts';
+import { clocked, outcomeOf, overheard } from './shadow-look.ts';
+import { decide } from './shadow-verdict.ts';
 import type { Stats } from './stats.ts';
-import { admitTenants } from '../db/control.ts';
-import { converge } from '../db/converge.ts';
-import type { Session } from '../db/database.ts';
-import { stripError } from '../db/faults.ts';
-import { ident, list, qualified, tenantLiteral } from '../db/sql.ts';
-import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
-import { SHARED, UNRESOLVED, type Side } from '../domain/stage.ts';
-import { schemaOf } from '../domain/tenant-schema.ts';
+import type { Telemetry } from './telemetry.ts';
+import type { Milliseconds } from '../domain/duration.ts';
+import { slowerBy } from '../domain/shadow.ts';
+import type { Side } from '../domain/stage.ts';
 
-const AT_ONCE = 2;
 const QUEUE = 100;
-const DECISIONS_QUEUE = 50;
-const TRIES = 3;
-const PAUSE_MS = 300;
-const JOURNAL_LIMIT = 2_000;
+const VERDICTS_QUEUE = 50;
 /** A longer answer costs more to keep than it proves. */
 const ANSWER_MAX = 256 * 1024;
+/** More are not even written down: that alone would hold other requests up. */
+const ROWS_MAX = 5_000;
 
 /** A read whose answer was just given to its caller. */
 export interface Sample {
   readonly tenant: string;
   readonly name: string;
   readonly fn: ReadFunction<unknown>;
-  /** Canonical text of the answer. */
-  readonly answer: string;
+  readonly value: unknown;
+  readonly tookMs: Milliseconds;
   /** The side to read again. */
   readonly side: Side;
+}
+
+interface Asked extends Omit<Sample, 'value'> {
+  /** Canonical text: the caller may change the object that it got. */
+  readonly answer: string;
+}
+
+interface Look {
+  readonly answer: string;
+  readonly tookMs: Milliseconds;
+  /** With their values in place. */
+  readonly statements: readonly string[];
 }
 
 export interface ShadowParts {
@@ -58,152 +64,144 @@ export interface ShadowParts {
   readonly link: ReplicaLink;
   readonly ledger: ShadowLedger;
   readonly stats: Stats['shadow'];
+  readonly telemetry: Telemetry;
+  readonly notices: Notices;
 }
 
 export class ShadowReader {
   readonly #parts: ShadowParts;
-  readonly #reads = bulkhead(AT_ONCE, QUEUE);
-  readonly #decisions = bulkhead(1, DECISIONS_QUEUE);
+  readonly #slots: number;
+  readonly #reads;
+  readonly #verdicts = bulkhead(1, VERDICTS_QUEUE);
+  /** Differences that are being looked at, by tenant, name and statements. */
+  readonly #underWay = new Set<string>();
   #isClosed = false;
 
   constructor(parts: ShadowParts) {
     this.#parts = parts;
+    this.#slots = shadowSlots(parts.settings);
+    this.#reads = bulkhead(this.#slots, QUEUE);
+  }
+
+  /** A read that might be offered: those that are not say how many of all were compared. */
+  saw(tenant: string, name: string): void {
+    if (!this.#isClosed) this.#parts.ledger.saw(tenant, name);
   }
 
   /** Returns at once. */
-  offer(sample: Sample): void {
-    if (sample.answer.length > ANSWER_MAX || this.#isClosed) this.#parts.stats.dropped += 1;
-    else void this.#compareSoon(sample);
+  offer({ value, ...sample }: Sample): void {
+    if (!this.#hasRoom() || isLong(value)) return this.#drop();
+    const answer = canonical(value);
+    if (answer.length > ANSWER_MAX) return this.#drop();
+    void this.#compareSoon({ ...sample, answer });
   }
 
   close(): void {
     this.#isClosed = true;
   }
 
-  async #compareSoon(sample: Sample): Promise<void> {
-    const { stats } = this.#parts;
-    let other: string;
+  #hasRoom(): boolean {
+    return !this.#isClosed && this.#slots > 0 && this.#reads.executionSlots + this.#reads.queueSlots > 0;
+  }
+
+  #drop(): void {
+    this.#parts.stats.dropped += 1;
+  }
+
+  async #compareSoon(asked: Asked): Promise<void> {
+    let other: Look;
     try {
-      other = await this.#reads.execute(() => this.#readOther(sample));
+      other = await this.#reads.execute(() => this.#look(asked, asked.side));
     } catch {
-      stats.dropped += 1; // queue full, breaker open, or the side is ill: nothing was learnt
+      return this.#drop(); // queue full, breaker open, or the side is ill: nothing was learnt
+    }
+    this.#measure(asked, other.tookMs);
+    const seen = this.#compare(asked, other);
+    if (isDiffering(seen)) await this.#decide(asked, other);
+    else this.#count(asked, seen);
+  }
+
+  async #look(asked: Asked, side: Side): Promise<Look> {
+    const { pools, guard, settings, telemetry } = this.#parts;
+    if (this.#isClosed) throw new Error('closed');
+    const statements: string[] = [];
+    const clock = clocked(overheard(asked.fn, (statement) => void statements.push(statement)));
+    const { targetReadMs: deadlineMs } = settings;
+    const { tenant, name } = asked;
+    const ask = () => pools[side].read(tenant, clock.fn, { deadlineMs });
+    const read = () => outcomeOf(() => telemetry.operation({ tenant, name, side, purpose: 'shadow' }, ask));
+    try {
+      const answer = await (side === 'target' ? guard.aside(read) : read());
+      return { answer, tookMs: clock.tookMs() ?? 0, statements };
+    } catch (error) {
+      // Given up while it ran: as slow as that, at least.
+      if (error instanceof DeadlineError && clock.hasBegun()) this.#measure(asked, deadlineMs);
+      throw error;
+    }
+  }
+
+  #measure({ tenant, name, side, tookMs }: Asked, otherMs: Milliseconds): void {
+    const { stats, ledger } = this.#parts;
+    const [sourceMs, targetMs] = side === 'target' ? [tookMs, otherMs] : [otherMs, tookMs];
+    observe(stats.latency.source, sourceMs);
+    observe(stats.latency.target, targetMs);
+    const byMs = slowerBy(sourceMs, targetMs);
+    if (byMs === null) return;
+    stats.classes.slower += 1;
+    ledger.slower(tenant, name, byMs);
+  }
+
+  #compare({ name, answer, side }: Asked, other: Look): Comparison {
+    const [source, target] = side === 'target' ? [answer, other.answer] : [other.answer, answer];
+    return compare(source, target, this.#parts.settings.reads[name]?.compare);
+  }
+
+  /** The same question that differs again while it is looked at is the same difference. */
+  async #decide(asked: Asked, { statements }: Look): Promise<void> {
+    const { stats, settings, link } = this.#parts;
+    const question = createHash('sha256').update(statements.join('\0')).digest('base64');
+    const key = `${asked.tenant}\0${asked.name}\0${question}`;
+    if (this.#underWay.has(key)) {
+      stats.joined += 1;
       return;
     }
-    const seen = this.#compare(sample, sample.answer, other);
-    if (seen !== 'differing') return this.#count(sample, seen);
+    this.#underWay.add(key);
+    const suspect = {
+      tenant: asked.tenant,
+      fn: asked.fn,
+      rule: settings.reads[asked.name]?.compare,
+      look: async (side: Side) => (await this.#look(asked, side)).answer,
+    };
     try {
-      const decided = await this.#decisions.execute(() => this.#decide(sample));
+      const parts = { settings, link, isClosed: () => this.#isClosed };
+      const decided = await this.#verdicts.execute(() => decide(parts, suspect));
       if (decided === null) stats.undecided += 1;
-      else this.#count(sample, decided);
+      else this.#count(asked, decided);
     } catch (error) {
-      if (error instanceof BulkheadRejectedError) stats.dropped += 1;
+      if (error instanceof BulkheadRejectedError) this.#drop();
       else stats.undecided += 1; // a side went away
+    } finally {
+      this.#underWay.delete(key);
     }
   }
 
-  #readOther({ tenant, side, fn }: Sample): Promise<string> {
-    const { pools, guard, settings } = this.#parts;
-    if (this.#isClosed) return Promise.reject(new Error('closed'));
-    const read = () => outcomeOf(() => pools[side].read(tenant, fn, { deadlineMs: settings.targetReadMs }));
-    return side === 'target' ? guard.execute(read) : read();
-  }
-
-  async #decide(sample: Sample): Promise<Comparison | null> {
-    for (let attempt = 1; attempt <= TRIES && !this.#isClosed; attempt += 1) {
-      if (attempt > 1) await sleep(PAUSE_MS, undefined, { ref: false });
-      const { capture } = await this.#parts.link.use(({ tracked }) => Promise.resolve(tracked));
-      if (capture === 'application') return this.#compareSettled(sample);
-      const decided = await this.#parts.link.use((replica) => this.#compareAtOneInstant(replica, sample));
-      if (decided !== null) return decided;
-    }
-    return null;
-  }
-
-  /** Both answers stood still for the settle time, so nothing was in flight, and they still differ. */
-  async #compareSettled(sample: Sample): Promise<Comparison | null> {
-    let before: string | null = null;
-    for (let look = 1; look <= TRIES && !this.#isClosed; look += 1) {
-      const source = await this.#readOther({ ...sample, side: 'source' });
-      const target = await this.#readOther({ ...sample, side: 'target' });
-      const seen = this.#compare(sample, source, target);
-      if (seen !== 'differing') return seen;
-      const answers = JSON.stringify([source, target]);
-      const stands = answers === before && source === (await this.#readOther({ ...sample, side: 'source' }));
-      if (stands) return 'differing';
-      before = answers;
-      if (look < TRIES) await sleep(this.#parts.settings.settleMs, undefined, { ref: false });
-    }
-    return null;
-  }
-
-  /** @returns null when something of the tenant was still on its way */
-  async #compareAtOneInstant({ pair, tracked }: Replica, sample: Sample): Promise<Comparison | null> {
-    const { tenant, fn } = sample;
-    const hasShared = tracked.all().some(({ tenancy }) => tenancy.kind === 'shared');
-    const others = hasShared && tenant !== SHARED ? [SHARED, UNRESOLVED] : [UNRESOLVED];
-    const locked = hasShared ? [...new Set([tenant, SHARED])] : [tenant];
-    await admitTenants(pair.target, pair.control, locked);
-    const { schema } = this.#parts.settings;
-    let comparison: Comparison | null = null;
-    const { covered } = await converge(pair, tracked, {
-      tenants: locked,
-      journal: { tenant, afterId: '0', limit: JOURNAL_LIMIT },
-      keys: new Map(),
-      atOneInstant: async (source, target) => {
-        comparison = null;
-        if (await hasJournal(source, pair.control, others)) return;
-        const answer = await answerIn(source, 'source', schemaOf(schema.source, tenant), fn);
-        const other = await answerIn(target, 'target', schemaOf(schema.target, tenant), fn);
-        comparison = this.#compare(sample, answer, other);
-      },
-    });
-    return covered ? comparison : null;
-  }
-
-  #compare({ name }: Sample, one: string, other: string): Comparison {
-    return compare(one, other, this.#parts.settings.reads[name]?.compare);
-  }
-
-  #count({ tenant, name }: Sample, comparison: Comparison): void {
-    const { stats, ledger } = this.#parts;
+  #count({ tenant, name, side }: Asked, comparison: Comparison): void {
+    const { stats, ledger, notices } = this.#parts;
+    const difference = comparison === 'equal' || comparison === 'reordered' ? null : comparison;
     stats.samples += 1;
     if (comparison === 'reordered') stats.reordered += 1;
-    if (comparison === 'differing') stats.differing += 1;
-    if (!ledger.add(tenant, name, comparison === 'differing')) stats.dropped += 1;
+    if (difference !== null) {
+      stats.differing += 1;
+      stats.classes[difference] += 1;
+      notices.warn('a shadow read differs', { tenant, read: name, side, reason: difference });
+    }
+    if (!ledger.compared(tenant, name, difference)) this.#drop();
   }
 }
 
-async function hasJournal(source: Session, control: string, tenants: readonly string[]): Promise<boolean> {
-  const rows = await source.rows(
-    `SELECT 1 FROM ${qualified(control, 'journal')} WHERE tenant IN (${list(tenants.map(tenantLiteral))}) LIMIT 1`,
-  );
-  return rows.length > 0;
-}
-
-async function answerIn(
-  session: Session,
-  side: Side,
-  schema: string,
-  fn: ReadFunction<unknown>,
-): Promise<string> {
-  await session.run(`USE ${ident(schema)}`);
-  const lent = lendSession(session, side === 'source');
-  return outcomeOf(() => fn(lent.facade).finally(() => lent.close()));
-}
-
-/**
- * What a read came to. A statement that one side refuses, or an error of the application's own, is an answer
- * too: the other side must give the same.
- *
- * @throws what says that a side is ill, which is no answer
- */
-async function outcomeOf(read: () => Promise<unknown>): Promise<string> {
-  try {
-    return canonical(await read());
-  } catch (error) {
-    const cause = stripError('shadow', error instanceof SideFault ? error.cause : error);
-    if (cause instanceof TransientDatabaseError || cause instanceof DeadlineError) throw error;
-    if (cause instanceof NeedsAuthority) throw error;
-    return cause instanceof DatabaseError ? `refused ${cause.errno}` : `threw ${cause.name}`;
-  }
+/** Rows, or the driver's `[rows, fields]`. */
+function isLong(value: unknown): boolean {
+  if (!Array.isArray(value)) return false;
+  const [first] = value as unknown[];
+  return value.length > ROWS_MAX || (Array.isArray(first) && first.length > ROWS_MAX);
 }

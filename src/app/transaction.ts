@@ -5,6 +5,7 @@ import { bounded, type Bounds } from './bounded.ts';
 import { CommitUnknownError } from './errors.ts';
 import { LentConnection, type WriteFunction } from './handle.ts';
 import { isFatal, type ApplicationPool } from './pool.ts';
+import { sever } from '../db/server-pool.ts';
 
 export interface Ended<T> {
   readonly value: T | null;
@@ -31,7 +32,7 @@ export async function runTransaction<T>(
   const giveUp = (why: unknown): unknown => {
     attempt.isGivenUp = true;
     // The server rolls back what was not committed.
-    attempt.connection?.destroy();
+    if (attempt.connection !== null) sever(attempt.connection);
     return attempt.isCommitting ? lostCommit(why) : why;
   };
   try {
@@ -50,7 +51,7 @@ async function transact<T>(
 ): Promise<T> {
   const connection = await pool.acquire(tenant);
   if (attempt.isGivenUp) {
-    connection.release();
+    pool.release(connection);
     throw new Error('given up before it began');
   }
   attempt.connection = connection;
@@ -61,14 +62,14 @@ async function transact<T>(
     lent.close();
     if (isFatal(lent.fault)) throw lent.fault;
     await commit(connection, attempt);
-    connection.release();
+    pool.release(connection);
     return value;
   } catch (error) {
     lent.close();
     if (attempt.isGivenUp) throw error;
     const isUsable = !isLost(error) && !isFatal(lent.fault) && (await rollsBack(connection));
-    if (isUsable) connection.release();
-    else connection.destroy();
+    if (isUsable) pool.release(connection);
+    else sever(connection);
     throw error;
   }
 }

@@ -1,16 +1,20 @@
 /** Writes: one transaction on the authority, then the mirror. */
+import type { Bounds } from './bounded.ts';
 import type { CaughtUp } from './caught-up.ts';
-import { WriteHeldError, WriteInReadError } from './errors.ts';
+import { CommitUnknownError, WriteHeldError, WriteInReadError } from './errors.ts';
 import type { Flags } from './flags.ts';
 import type { WriteFunction } from './handle.ts';
 import type { Mirroring } from './mirror-hints.ts';
+import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
 import type { ApplicationPool } from './pool.ts';
 import { assertSameSchema, scoped, type Scopes } from './scope.ts';
-import type { Stats } from './stats.ts';
+import type { FailedWrite, Stats } from './stats.ts';
+import { safeMessage, type Telemetry } from './telemetry.ts';
 import type { WriteOptions, Written } from './tenant.ts';
 import { tokenFor } from './token.ts';
-import { runTransaction } from './transaction.ts';
+import { runTransaction, type Ended } from './transaction.ts';
+import type { UnderWay } from './under-way.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import { SHARED, STAGES } from '../domain/stage.ts';
 
@@ -27,7 +31,9 @@ export interface WriteParts {
   /** Read buffers forget what they hold of these tenants; never fails. */
   readonly changed: (tenants: readonly string[]) => Promise<void>;
   readonly stats: Stats;
-  readonly assertOpen: () => void;
+  readonly telemetry: Telemetry;
+  readonly notices: Notices;
+  readonly underWay: UnderWay;
 }
 
 export class Writes {
@@ -39,7 +45,7 @@ export class Writes {
   }
 
   async write<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {
-    const { scopes, settings, pool, mirror, changed, stats, assertOpen } = this.#parts;
+    const { scopes, settings, underWay } = this.#parts;
     const outer = scopes.getStore();
     if (outer?.isOpen === true) {
       if (outer.kind === 'read')
@@ -48,17 +54,21 @@ export class Writes {
       outer.tenants.add(tenant);
       return { value: await fn(outer.conn), token: tokenFor(tenant, false) };
     }
-    assertOpen();
+    return underWay.run(() => this.#commit(tenant, fn, options));
+  }
+
+  async #commit<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {
+    const { scopes, mirror, changed, stats } = this.#parts;
     options.signal?.throwIfAborted();
     const left = await this.#awaitAuthority(tenant, options);
     const tenants = new Set([tenant]);
-    const { value, mayBeCommitted, error } = await runTransaction(
-      pool,
+    const { value, mayBeCommitted, error } = await this.#transact(
       tenant,
       scoped(scopes, { kind: 'write', tenant, tenants }, fn),
       { deadlineMs: left, signal: options.signal },
     );
     if (error !== null) {
+      this.#countFailure(tenant, error);
       // The commit may have happened though its answer was lost; the mirror finds out.
       // It may have read what the target does not hold yet.
       for (const each of tenants) this.#parts.caughtUp.sourceAnswered(each);
@@ -71,6 +81,31 @@ export class Writes {
     stats.writes += 1;
     await Promise.all([changed([...tenants]), ...[...tenants].map((each) => mirror().afterCommit(each))]);
     return { value: value as T, token: tokenFor(tenant, tenants.size === 1 && this.#isMirrored(tenant)) };
+  }
+
+  async #transact<T>(tenant: string, fn: WriteFunction<T>, bounds: Bounds): Promise<Ended<T>> {
+    const { telemetry, pool } = this.#parts;
+    let ended: Ended<T> | null = null;
+    const run = async (): Promise<Ended<T>> => {
+      ended = await runTransaction(pool, tenant, fn, bounds);
+      if (ended.error !== null) throw ended.error;
+      return ended;
+    };
+    const operation = { tenant, name: null, side: 'source', purpose: 'request' } as const;
+    return telemetry.operation(operation, run).catch((error: unknown) => {
+      if (ended === null) throw error;
+      return ended;
+    });
+  }
+
+  #countFailure(tenant: string, error: unknown): void {
+    const { stats, notices } = this.#parts;
+    const outcome: FailedWrite = error instanceof CommitUnknownError ? 'unknown' : 'rolled-back';
+    stats.failedWrites[outcome] += 1;
+    if (outcome === 'rolled-back') return; // told to its caller
+    const reason = 'the answer to COMMIT was lost';
+    const why = { reason, error: safeMessage('source', (error as Error).cause) };
+    notices.warn('nobody knows whether a write is committed', { tenant, side: 'source', ...why });
   }
 
   #isMirrored(tenant: string): boolean {
@@ -97,11 +132,18 @@ export class Writes {
     if (!this.#isHeld(tenant)) return deadlineMs;
     const { holdMs } = this.#parts.settings;
     const bound = Math.min(holdMs, deadlineMs ?? holdMs);
-    if (this.#parked.size >= PARKED_MAX) throw new WriteHeldError(tenant, holdMs);
+    if (this.#parked.size >= PARKED_MAX) throw this.#heldError(tenant);
     const began = performance.now();
     await this.#park(tenant, bound, signal);
-    if (this.#isHeld(tenant)) throw new WriteHeldError(tenant, holdMs);
+    if (this.#isHeld(tenant)) throw this.#heldError(tenant);
     return deadlineMs === undefined ? undefined : Math.max(1, deadlineMs - (performance.now() - began));
+  }
+
+  #heldError(tenant: string): WriteHeldError {
+    const { stats, notices, settings } = this.#parts;
+    stats.failedWrites.held += 1;
+    notices.warn('a write is told to come back', { tenant, reason: 'the write authority moves' });
+    return new WriteHeldError(tenant, settings.holdMs);
   }
 
   #isHeld(tenant: string): boolean {

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 
 import { publishStage } from '../../src/app/index.ts';
 import { readEvidence } from '../../src/db/evidence.ts';
+import { readShadowReads } from '../../src/db/shadow-evidence.ts';
 import { readNodes } from '../../src/db/stages.ts';
 import { stackInfo } from '../support/stack.ts';
 import { plans, until, useApp } from './support.ts';
@@ -46,9 +47,24 @@ it('a plain client follows stages, counts as a node, and its evidence counts in 
     expect.objectContaining({ node: 'py-1', live: true, version: row.version }),
   );
   for (const differing of [0, 1])
-    await plain.query(quoted('INSERT INTO C.shadow'), ['plain', 'latest', 'py-1', 5, differing]);
-  const evidence = await readEvidence(pair, fixture().tracked, { tenant: 'plain', since: 0, round: 0 });
-  expect(evidence.shadow).toEqual({ samples: 10, differing: 1 });
+    await plain.query(quoted('INSERT INTO C.shadow ('), ['plain', 'latest', 'py-1', 5, differing]);
+  for (const [word, byMs] of [
+    ['value', 0],
+    ['slower', 40],
+    ['slower', 20],
+  ])
+    await plain.query(quoted('INSERT INTO C.shadow_difference'), ['plain', 'latest', 'py-1', word, 1, byMs]);
+  const evidence = await readEvidence(pair, fixture().tracked, {
+    tenant: 'plain',
+    since: 0,
+    round: 0,
+    replicas: { named: 0, lag: null },
+  });
+  const classes = { value: 1, slower: 2 };
+  expect(evidence.shadow).toMatchObject({ samples: 10, differing: 1, classes, worst: 'latest', reads: null });
+  expect(await readShadowReads(pair.source, pair.control, 'plain')).toEqual([
+    { read: 'latest', samples: 10, differing: 1, classes, slowerByMs: 30 },
+  ]);
   expect(evidence.nodes).toEqual({ live: 1, following: 1 });
 
   await fixture().sql('source', "INSERT INTO messages (tenant_id, body) VALUES ('plain', 'own')");

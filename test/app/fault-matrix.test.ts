@@ -240,8 +240,10 @@ it('a line that falls silent while a session is set up costs the pool no connect
     // Each read types USE first, which is where the line is silent.
     schema: pair.targetSchema.replace('app_', '{tenant}_'),
     connections: 1,
+    waiting: 10,
     readOnly: true,
     connectMs: 10_000,
+    brought: null,
   });
   const read = (deadlineMs: number) => pool.read('app', (conn) => conn.query('SELECT 1'), { deadlineMs });
   await read(10_000);

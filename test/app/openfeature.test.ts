@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { publishStage } from '../../src/app/index.ts';
 import { SwitchbackProvider } from '../../src/app/openfeature.ts';
 import { Redis } from 'ioredis';
+import { Proxy } from '../support/proxy.ts';
 import { stackInfo } from '../support/stack.ts';
 import { plans, until, useApp } from './support.ts';
 
@@ -75,4 +76,29 @@ it('says source for reads of a tenant that is dirty, and gives the default with 
     value: 'red',
     errorCode: 'FLAG_NOT_FOUND',
   });
+});
+
+it('says that a cut-off node only remembers: the source, stale, until it reaches the control schema again', async () => {
+  await fixture().start('remote', 'read-target');
+  const { proxy, url } = await Proxy.before(stackInfo().sourceUrl);
+  const router = await open({ source: url, leaseMs: 400, pollMs: 50 });
+  await OpenFeature.setProviderAndWait(new SwitchbackProvider(router));
+  const side = () => client().getStringDetails('reads.side', 'none', of('remote'));
+  try {
+    await until(async () => (await side()).value === 'target', 'it follows the stage', 20_000);
+
+    proxy.set({ kind: 'dead' });
+    await until(() => router.health().isCutOff, 'the lease has run out', 20_000);
+    const cutOff = await side();
+    const stage = await client().getStringDetails('stage', 'none', of('remote'));
+    proxy.set({ kind: 'passes' });
+    await until(async () => (await side()).reason === 'TARGETING_MATCH', 'it is back', 20_000);
+
+    expect(cutOff).toMatchObject({ value: 'source', variant: 'source', reason: 'STALE' });
+    expect(stage).toMatchObject({ value: 'read-target', reason: 'STALE' });
+    expect(await side()).toMatchObject({ value: 'target' });
+  } finally {
+    await router.close();
+    await proxy.close();
+  }
 });

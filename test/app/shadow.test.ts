@@ -76,8 +76,8 @@ it('counts a corrupted target row, under the name of the read, also while others
   for (let round = 1; round <= 5; round += 1) {
     await add(router, 'corrupted', `later ${round}`);
     await bodies(router, 'corrupted');
+    await settled(router, round); // the same question again, under way, would count as one
   }
-  await settled(router, 5);
   await until(async () => (await recorded('corrupted')).differing === 5, 'the ledger says so');
 
   expect(router.stats().shadow).toMatchObject({ samples: 5, differing: 5 });
@@ -145,7 +145,7 @@ it('counts a read that only the target refuses', async () => {
   await settled(router, 1);
   await fixture().sql('source', 'ALTER TABLE countries DROP COLUMN prefix');
 
-  expect(router.stats().shadow.differing).toBe(1);
+  expect(router.stats().shadow).toMatchObject({ differing: 1, classes: { error: 1 } });
 });
 
 it('does not count rows in another order', async () => {

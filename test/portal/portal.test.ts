@@ -13,6 +13,7 @@ import { readParties } from '../../examples/demo/parties.ts';
 import { TABLES, createTable } from '../../examples/sms-portal/schema.sql.ts';
 import { seed } from '../../examples/sms-portal/seed.ts';
 import { publishStage, type Stats } from '../../src/app/index.ts';
+import { INSTRUMENTS, type Instrument } from '../../src/app/telemetry.ts';
 import { copyTable, tablesOf } from '../../src/db/backfill.ts';
 import { installCapture, registerTables } from '../../src/db/capture.ts';
 import { admitTenants, installControl } from '../../src/db/control.ts';
@@ -25,6 +26,7 @@ import { loadTracked, type Pair } from '../../src/db/tracked.ts';
 import type { Stage } from '../../src/domain/stage.ts';
 import { parseProbeAnswer } from '../../src/domain/probe.ts';
 import { loadPlan } from '../../src/plan.ts';
+import { prometheusName } from '../support/metrics-doc.ts';
 import { ownStack } from '../support/stack.ts';
 
 const stack = ownStack({ only: ['source', 'target', 'redis'] });
@@ -82,6 +84,7 @@ async function openPortal(): Promise<string> {
     SWITCHBACK_CONTROL: control,
     // A busy machine needs more than the default to mirror a write; over budget, reads stay on the source.
     MIRROR_BUDGET_MS: '1000',
+    METRICS: '1',
   };
   const portal = spawn(process.execPath, ['--import', 'tsx', 'examples/sms-portal/server.ts'], {
     env,
@@ -243,6 +246,22 @@ it('answers bad requests with a reason', async () => {
   expect(answers.map(({ status }) => status)).toEqual([400, 400, 404, 400, 404, 404]);
 });
 
+it('says how it is, and serves its metrics to Prometheus', async () => {
+  const health = await fetch(`${addresses[0]}/healthz`);
+  expect(health.status).toBe(200);
+  expect(await health.json()).toMatchObject({ isReady: true, stagesFrom: 'table', redis: 'answers' });
+
+  await fetch(`${addresses[0]}/tenants/acme/senders`);
+  const metrics = await (await fetch(`${addresses[0]}/metrics`)).text();
+  const found = [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, kind]) => `${name} ${kind}`);
+  const known = Object.entries<Instrument>(INSTRUMENTS).map(
+    ([name, instrument]) => `${prometheusName(name, instrument)} ${instrument.kind}`,
+  );
+  expect(known).toEqual(expect.arrayContaining(found.filter((name) => !name.startsWith('target_info'))));
+  expect(found).toContain('db_client_operation_duration histogram');
+  expect(metrics).toMatch(/^switchback_reads_total\{.*switchback_side="source".*\} \d+/m);
+});
+
 it("answers the drill's probe with what it read and a canary", async () => {
   const answer = await post('/drill', { tenant: 'acme', drill: 'd-1' });
   const parsed = parseProbeAnswer(await answer.text());
@@ -254,13 +273,45 @@ it("answers the drill's probe with what it read and a canary", async () => {
   expect(row).toEqual({ body: 'drill d-1' });
 });
 
-it('drains on SIGTERM and gives its lease back', async () => {
+it('ends on SIGTERM under load: every answer that it gave holds on both sides, and its lease is back', async () => {
   const [portal] = portals;
+  const [address] = addresses;
   const ended = new Promise((resolve) => portal!.once('exit', resolve));
+  const [{ id: customerId }] = (await pair.source.rows(
+    `SELECT id FROM ${ident(schema)}.customers WHERE tenant_id = 'acme' LIMIT 1`,
+  )) as [{ id: string }];
+  const acknowledged: string[] = [];
+  const failures: number[] = [];
+  let isUp = true;
+  const lane = async (): Promise<void> => {
+    while (isUp) {
+      const body = JSON.stringify({ customerId, body: 'at the end', price: '0' });
+      // Nobody answers any more: what was not taken is not promised.
+      const answer = await fetch(`${address}/tenants/acme/messages`, { method: 'POST', body }).catch(
+        () => null,
+      );
+      if (answer === null) return;
+      if (answer.status !== 201) failures.push(answer.status);
+      const { id } = (await answer.json()) as { id?: string };
+      if (id !== undefined) acknowledged.push(id);
+    }
+  };
+  const lanes = Array.from({ length: 8 }, lane);
+  while (acknowledged.length < 100) await sleep(10);
 
   portal!.kill('SIGTERM');
 
   expect(await ended).toBe(0);
+  isUp = false;
+  await Promise.all(lanes);
+  expect(failures).toEqual([]);
+  const mirror = new Mirror(pair, await loadTracked(pair));
+  for (const tenant of ['acme', '_unresolved']) await mirror.drain(tenant);
+  for (const side of [pair.source, pair.target]) {
+    const kept = await side.rows(`SELECT id FROM ${ident(schema)}.messages WHERE body = 'at the end'`);
+    const ids = new Set(kept.map((row) => row['id']));
+    expect(acknowledged.filter((id) => !ids.has(id))).toEqual([]);
+  }
   const left = await pair.source.rows(`SELECT node FROM ${ident(control)}.node`);
   expect(left).toHaveLength(1);
 });
