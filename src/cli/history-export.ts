@@ -1,69 +1,101 @@
-/** Writes the history of every run of a tenant's workflow, as JSON that replays, with its hash beside it. */
-import { createHash } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Writes what is new of the histories into a folder; with `--dry-run` says what that would be, and until when. */
+import { resolve } from 'node:path';
 
-import type { Client } from '@temporalio/client';
-
+import type { Missing, WhichRun } from '../history/export.ts';
+import { formatDuration, SECOND } from '../domain/duration.ts';
 import type { Handler } from './commands.ts';
+import type { Context } from './context.ts';
 import { CliFailure } from './exit.ts';
+import type { Input } from './input.ts';
 import { noRun } from './order.ts';
-import { oneLine } from './terminal.ts';
+import { oneLine, type Outcome } from './terminal.ts';
 
-interface Exported {
-  readonly runId: string;
-  readonly file: string;
-  readonly sha256: string;
-  readonly events: number;
+export const DEFAULT_FOLDER = './histories';
+
+export async function folderOf(context: Context, given: string | null): Promise<string> {
+  return given ?? (await context.plan()).history.folder ?? DEFAULT_FOLDER;
 }
 
 export const run: Handler = async (context, input) => {
-  const { tenant } = input;
-  const folder = input.text('out') ?? '.';
-  const { client } = await context.temporal();
-  const workflowId = await context.workflowId(tenant);
-  const runIds = await runsOf(client, workflowId);
-  if (runIds.length === 0) throw await noRun(context, tenant);
-  const { historyToJSON } = await import('@temporalio/common/lib/proto-utils.js');
-  try {
-    await mkdir(folder, { recursive: true });
-  } catch (error) {
-    throw new CliFailure(
-      'usage',
-      `--out ${folder} cannot be made (${(error as NodeJS.ErrnoException).code}); name another folder`,
-    );
+  const tenant = input.word(0);
+  const which: WhichRun = { migration: (await context.plan()).name, tenant };
+  const folder = await folderOf(context, input.text('out'));
+  const [{ client }, { Archive }, { exportHistories, missingOf }] = await Promise.all([
+    context.temporal(),
+    import('../history/archive.ts'),
+    import('../history/export.ts'),
+  ]);
+  const archive = await Archive.open(resolve(folder));
+  if (input.has('dryRun')) return preview(context, input, folder, await missingOf(client, archive, which));
+  const { written, kept, lost, stopped } = await exportHistories(
+    client,
+    archive,
+    which,
+    context.stopping.signal,
+  );
+  if (written.length + kept + lost.length === 0) {
+    if (tenant !== null) throw await noRun(context, tenant);
+    throw new CliFailure('not-found', 'nothing was started yet', {
+      next: [context.change('start', 'TENANT')],
+    });
   }
-  const runs: Exported[] = [];
-  for (const runId of runIds) {
-    const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    const text = historyToJSON(history);
-    const name = `${workflowId.split('/').at(-1)!}_${runId}.json`;
-    const sha256 = createHash('sha256').update(text).digest('hex');
-    await writeFile(join(folder, name), text);
-    // As `sha256sum --check` reads it.
-    await writeFile(join(folder, `${name}.sha256`), `${sha256}  ${name}\n`);
-    runs.push({ runId, file: join(folder, name), sha256, events: history.events?.length ?? 0 });
-  }
+  const open = written.filter(({ status }) => status === 'RUNNING').length;
+  const who = tenant === null ? which.migration : oneLine(tenant);
   return {
-    data: { tenant, workflowId, runs },
+    kind: stopped ? 'interrupted' : 'ok',
+    data: { folder, tenant, written, kept, lost, stopped },
     lines: [
-      `${oneLine(tenant)}: wrote ${runs.length} ${runs.length === 1 ? 'run' : 'runs'}.`,
-      ...runs.map(({ file, events, sha256 }) => `  ${file}  ${events} events  sha256 ${sha256}`),
+      `${who}: wrote ${runs(written.length)} to ${folder}${open === 0 ? '' : `, ${open} of them open and written as they stand`}; ${kept} were there already.`,
+      ...written
+        .slice(0, SHOWN)
+        .map(({ file, events, sha256 }) => `  ${file}  ${events} events  sha256 ${sha256}`),
+      ...(written.length > SHOWN ? [`  and ${written.length - SHOWN} more, all in manifest.jsonl`] : []),
+      ...lost.map(({ workflowId, runId }) => `  gone before it was written: ${workflowId} run ${runId}`),
+      ...(stopped ? ['Cut off; the same command goes on.'] : []),
     ],
-    next: [`(cd ${folder} && sha256sum --check *.sha256)`],
+    next: [context.line('history', 'verify', ...input.words, '--from', folder)],
   };
 };
 
-/** Visibility is a little late, so the newest run is asked for by itself. */
-async function runsOf(client: Client, workflowId: string): Promise<string[]> {
-  const { WorkflowNotFoundError } = await import('@temporalio/client');
-  const found = new Set<string>();
-  for await (const execution of client.workflow.list({ query: `WorkflowId = '${workflowId}'` }))
-    found.add(execution.runId);
-  try {
-    found.add((await client.workflow.getHandle(workflowId).describe()).runId);
-  } catch (error) {
-    if (!(error instanceof WorkflowNotFoundError)) throw error;
-  }
-  return [...found];
+/** Its own way to say what it would write. */
+export const dryRun: Handler = run;
+
+const SHOWN = 20;
+
+const runs = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'}`;
+
+async function preview(
+  context: Context,
+  input: Input,
+  folder: string,
+  { due, kept }: Missing,
+): Promise<Outcome> {
+  const [{ client }, plan] = await Promise.all([context.temporal(), context.plan()]);
+  const { namespace } = plan.temporal;
+  const { config } = await client.connection.workflowService.describeNamespace({ namespace });
+  const retention = Number(config?.workflowExecutionRetentionTtl?.seconds ?? 0) * SECOND;
+  const waiting = due.map(({ workflowId, runId, status, closedAt, events }) => ({
+    workflowId,
+    runId,
+    status,
+    events,
+    deletedAt: closedAt === null ? null : new Date(closedAt.getTime() + retention).toISOString(),
+  }));
+  const closed = waiting.filter(({ deletedAt }) => deletedAt !== null);
+  const first = closed[0]?.deletedAt ?? null;
+  return {
+    data: { folder, waiting, kept },
+    lines: [
+      `${runs(closed.length)} ended and ${closed.length === 1 ? 'is' : 'are'} not in ${folder}; ${waiting.length - closed.length} open; ${kept} are there.`,
+      ...(first === null
+        ? []
+        : [
+            `Temporal deletes the first of them at ${first}, in ${formatDuration(Math.max(0, Date.parse(first) - Date.now()))} (the namespace keeps ${formatDuration(retention)}).`,
+          ]),
+      ...closed
+        .slice(0, SHOWN)
+        .map(({ workflowId, runId, deletedAt }) => `  ${workflowId}  run ${runId}  until ${deletedAt}`),
+    ],
+    next: due.length === 0 ? [] : [context.line('history', 'export', ...input.words, '--out', folder)],
+  };
 }

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 
 import { createLog } from '../../src/log.ts';
 import { bundle, installRuntime } from '../../src/worker.ts';
-import { recorded } from '../support/histories.ts';
+import { recorded, VERSION } from '../support/histories.ts';
 
 installRuntime(createLog('replay', 'silent'));
 
@@ -24,6 +24,22 @@ it('replays every recorded history', async () => {
   const results = await replay(await bundle());
   expect(results.length).toBeGreaterThanOrEqual(4);
   expect(results.filter(({ error }) => error !== null)).toEqual([]);
+});
+
+it('has a history of each type of workflow, of every version that was released', async () => {
+  const all = await recorded();
+  const versions = new Set(all.map(({ version }) => version));
+  expect([...versions]).toContain(VERSION);
+  for (const version of versions) {
+    const types = all
+      .filter((one) => one.version === version)
+      .map(({ history }) => history.events![0]!.workflowExecutionStartedEventAttributes!.workflowType!.name!);
+    expect([...new Set(types)].sort(), version).toEqual([
+      'continuousReconcile',
+      'fleetMigration',
+      'tenantMigration',
+    ]);
+  }
 });
 
 it('fails to replay when the order of commands changes', async () => {
