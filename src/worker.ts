@@ -1,9 +1,10 @@
 /**
- * A worker process: Temporal's work on three queues, and the mirror loop, which needs no Temporal.
+ * A worker process: Temporal's work on three queues, and two plain loops: the mirror's, which needs no Temporal, and the export of histories.
  *
  * The loop starts first and goes on while Temporal is down; the connection is tried again for ever.
  */
 import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -15,6 +16,7 @@ import {
   Runtime,
   Worker,
   type LogLevel,
+  type WorkerDeploymentOptions,
 } from '@temporalio/worker';
 
 import { createActivities, type Deps } from '../activities/index.ts';
@@ -23,22 +25,31 @@ import {
   openInvalidations,
   openPair,
   openPublisher,
+  openTemporal,
   openThrottle,
   trackedCache,
 } from './connect.ts';
 import { MirrorLoop } from './db/mirror-loop.ts';
-import { taskQueue, type QueueName } from './domain/ids.ts';
+import type { Pair } from './db/tracked.ts';
+import { deploymentName, taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
+import { ExportLoop, exportEvery } from './history/export-loop.ts';
 import { createLog, errorFields, type Log } from './log.ts';
+import type { WorkerMetrics } from './metrics.ts';
 import { askProbe } from './probe.ts';
+import { watchRetention } from './retention.ts';
 
 export interface WorkerOptions {
   readonly plan: Plan;
   /** Slots of the data queue: windows copied at once by this process. */
   readonly dataSlots?: number;
+  /** Switches worker versioning on: this process is of that build, and gets work once the build is current. */
+  readonly buildId?: string;
   /** Path of a pre-built bundle; without one the workflows are bundled at the start. */
   readonly bundle?: string;
   readonly log?: Log;
+  /** Told of what this worker does; the caller serves them. */
+  readonly metrics?: WorkerMetrics;
 }
 
 export interface RunningWorker {
@@ -54,7 +65,7 @@ const SLOTS: Readonly<Record<QueueName, number>> = { control: 100, data: 8, reco
 
 export function startWorker(options: WorkerOptions): RunningWorker {
   const log = options.log ?? createLog('worker');
-  const { plan } = options;
+  const { plan, metrics } = options;
   const invalidations = openInvalidations(plan);
   const pair = {
     ...openPair(plan, process.env, { connections: 40 }),
@@ -68,8 +79,16 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     info: (message, fields) => log.info(fields ?? {}, message),
     warn: (message, fields) => log.warn(fields ?? {}, message),
     published: publisher.publish,
+    mirrored: (rows) => {
+      if (metrics === undefined) return;
+      if (rows === null) metrics.here.mirrorFailures += 1;
+      else metrics.here.mirroredRows += rows;
+    },
   });
+  metrics?.watch(pair);
   loop.start();
+  const exporting = exportLoop(plan, log);
+  exporting?.start();
   const stopping = new AbortController();
   const { probe } = plan.drill;
   const deps: Deps = {
@@ -82,9 +101,9 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   };
   const run = async (): Promise<void> => {
     try {
-      await serve(options, createActivities(deps), log, stopping.signal);
+      await serve(options, createActivities(deps), { pair, log, stopping: stopping.signal });
     } finally {
-      await loop.stop();
+      await Promise.all([loop.stop(), exporting?.stop()]);
       publisher.close();
       invalidations?.close();
       await closeReplicas();
@@ -101,18 +120,36 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   };
 }
 
+function exportLoop(plan: Plan, log: Log): ExportLoop | null {
+  const { folder } = plan.history;
+  if (folder === null) return null;
+  return new ExportLoop({
+    folder: resolve(folder),
+    migration: plan.name,
+    every: exportEvery(plan),
+    connect: () => openTemporal(plan),
+    info: (message, fields) => log.info(fields, message),
+    warn: (message, fields) => log.warn(fields, message),
+  });
+}
+
 type Groups = ReturnType<typeof createActivities>;
+
+interface Surroundings {
+  readonly pair: Pair;
+  readonly log: Log;
+  readonly stopping: AbortSignal;
+}
 
 async function serve(
   options: WorkerOptions,
   activities: Groups,
-  log: Log,
-  stopping: AbortSignal,
+  { pair, log, stopping }: Surroundings,
 ): Promise<void> {
   const workflowBundle = await bundle(options.bundle);
   while (!stopping.aborted) {
     try {
-      await serveOnce(options, activities, workflowBundle, log, stopping);
+      await serveOnce(options, activities, workflowBundle, { pair, log, stopping });
     } catch (error) {
       if (stopping.aborted) return;
       log.warn(
@@ -130,12 +167,14 @@ async function serveOnce(
   options: WorkerOptions,
   activities: Groups,
   workflowBundle: Bundle,
-  log: Log,
-  stopping: AbortSignal,
+  { pair, log, stopping }: Surroundings,
 ): Promise<void> {
-  const { plan } = options;
+  const { plan, buildId } = options;
   const connection = await NativeConnection.connect(loadClientConnectConfig().connectionOptions);
+  const ended = new AbortController();
+  const watching = AbortSignal.any([stopping, ended.signal]);
   try {
+    void watchRetention(connection, plan.temporal.namespace, pair, log, watching);
     const common = {
       connection,
       namespace: plan.temporal.namespace,
@@ -143,6 +182,7 @@ async function serveOnce(
       // Heartbeats carry cancellation: with the default throttle a cancel takes 20 s.
       maxHeartbeatThrottleInterval: '1s',
       defaultHeartbeatThrottleInterval: '1s',
+      ...(buildId === undefined ? {} : { workerDeploymentOptions: versioned(plan.name, buildId) }),
     } as const;
     const workers = await Promise.all(
       (['control', 'data', 'reconcile'] as const).map((queue) =>
@@ -164,19 +204,32 @@ async function serveOnce(
       { migration: plan.name, queues: workers.map((worker) => worker.options.taskQueue) },
       'worker is running',
     );
+    const say = (isServing: boolean): void => {
+      if (options.metrics !== undefined) options.metrics.here.isServing = isServing;
+    };
     try {
       const running = workers.map((worker) => worker.run());
+      say(true);
       // One that fails ends the others, so that all start again together.
       await Promise.all(
         running.map((run) => run.catch((error: unknown) => (stop(), Promise.reject(error as Error)))),
       );
     } finally {
+      say(false);
       stopping.removeEventListener('abort', stop);
     }
   } finally {
+    ended.abort();
     await connection.close();
   }
 }
+
+/** Every run goes on with the current build at its next task: none waits for a worker that is gone (decision 0011). */
+const versioned = (migration: string, buildId: string): WorkerDeploymentOptions => ({
+  useWorkerVersioning: true,
+  version: { deploymentName: deploymentName(migration), buildId },
+  defaultVersioningBehavior: 'AUTO_UPGRADE',
+});
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const built = import.meta.url.endsWith('.js');
@@ -193,8 +246,12 @@ export async function bundle(path?: string): Promise<Bundle> {
   });
 }
 
-/** Temporal's own log lines go where ours go. */
-export function installRuntime(log: Log): void {
+/**
+ * Temporal's own log lines go where ours go.
+ *
+ * @param metrics address at which its SDK serves its own metrics; none: it keeps none
+ */
+export function installRuntime(log: Log, metrics?: string): void {
   const write = (level: LogLevel, message: string, meta: Record<string, unknown>): void => {
     const fields = Object.fromEntries(Object.entries(meta).filter(([key]) => !key.startsWith('sdk')));
     if (level === 'WARN') log.warn(fields, message);
@@ -205,6 +262,9 @@ export function installRuntime(log: Log): void {
     logger: new DefaultLogger('INFO', ({ level, message, meta }) =>
       write(level, message, (meta ?? {}) as Record<string, unknown>),
     ),
-    telemetryOptions: { logging: { forward: {}, filter: 'WARN' } },
+    telemetryOptions: {
+      logging: { forward: {}, filter: 'WARN' },
+      ...(metrics === undefined ? {} : { metrics: { prometheus: { bindAddress: metrics } } }),
+    },
   });
 }
