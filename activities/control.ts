@@ -11,6 +11,7 @@ import { UNRESOLVED, type Stage } from '../src/domain/stage.ts';
 import { acceptShapes } from '../src/db/accept-shapes.ts';
 import { admitTenants } from '../src/db/control.ts';
 import { captureLost, readEvidence } from '../src/db/evidence.ts';
+import { recordGates } from '../src/db/gate-record.ts';
 import {
   claimTenant,
   enterPhase,
@@ -162,10 +163,14 @@ async function entered({ pair }: Deps, migration: Migration): Promise<Entered> {
 }
 
 /** Evidence and verdict of one moment. @throws SchemaMismatchError while a table of the tenant is altered on one side */
-export async function judgeNow({ pair, tracked }: Deps, question: GateQuestion): Promise<GateAnswer> {
+export async function judgeNow(
+  { pair, tracked, throttle }: Deps,
+  question: GateQuestion,
+): Promise<GateAnswer> {
   const { tenant, phase, since, round, approved, plan, waivers } = question;
   await assertNotAltered(pair, tenant);
-  const evidence = await readEvidence(pair, await tracked(), { tenant, since, round });
+  const replicas = await throttle.replicas();
+  const evidence = await readEvidence(pair, await tracked(), { tenant, since, round, replicas });
   const verdicts = judgeGates(
     phase,
     { tenant, evidence, plan: forShared(tenant, plan), since, approved },
@@ -191,6 +196,7 @@ export const closedGate = (verdicts: readonly GateVerdict[]): string | null => {
 };
 
 export async function noteWaiting({ pair }: Deps, question: GateQuestion, answer: GateAnswer): Promise<void> {
+  await recordGates(pair, question, answer.verdicts);
   const reason = closedGate(answer.verdicts);
-  await saveWaiting(pair, question.tenant, question.runId, reason === null ? 'running' : 'waiting', reason);
+  await saveWaiting(pair, question.tenant, question, reason === null ? 'running' : 'waiting', reason);
 }

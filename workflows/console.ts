@@ -4,7 +4,7 @@ import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow'
 
 import { COMMAND_NAMES, judge, type Command, type View } from '../src/domain/command.ts';
 import { formatDuration } from '../src/domain/duration.ts';
-import { LADDER, PHASES } from '../src/domain/phase.ts';
+import { LADDER, move, PHASES } from '../src/domain/phase.ts';
 import type { TenantRun } from './run.ts';
 
 const KEYS = {
@@ -44,14 +44,40 @@ export function showDetails(run: TenantRun): void {
   const sections = [
     `## ${tenant}: ${phase}, ${mode}`,
     `${sentence(PHASES[phase].does)} Since ${new Date(since).toISOString()}.${reason === null ? '' : `\n\n**${sentence(reason)}**`}`,
+    `${health(run)}\n\n**Next:** ${next(run)}`,
     `### Phases\n${ladder(run)}`,
     ...(run.gates.length === 0 ? [] : [`### Gates\n${gates(run)}`]),
-    `### What to type next\n${commands(run)}`,
+    `### What to type next\n${commands(run)}\n\n${FROM_THIS_PAGE}`,
     ...(run.refusals.length === 0
       ? []
       : [`### Refused\n${run.refusals.map((line) => `- ${line}`).join('\n')}`]),
   ];
   setCurrentDetails(sections.join('\n\n'));
+}
+
+/** Beside the UI's own form, which asks for a name and an input and says nothing of either. */
+const FROM_THIS_PAGE =
+  'From this page: *Send a Signal*, with the name of the command and the JSON input `{"requestId": "1", "actor": "you", "reason": "why"}`. The same requestId is done once; `abort` needs `"expectPhase"` too.';
+
+function health({ state }: TenantRun): string {
+  const { mode, lost, cleanSince } = state;
+  if (lost) return '✗ **Not healthy:** another run has this tenant.';
+  if (mode === 'stopped') return '✗ **Not healthy:** the line is stopped, and somebody has to look.';
+  const clean =
+    cleanSince === null
+      ? 'no clean pass yet'
+      : `every pass clean since ${new Date(cleanSince).toISOString()}`;
+  return mode === 'paused' ? `✓ **Healthy,** held by an operator; ${clean}.` : `✓ **Healthy:** ${clean}.`;
+}
+
+function next({ state, gates }: TenantRun): string {
+  const { phase, mode } = state;
+  const to = move(phase, 'advance');
+  if (mode === 'stopped' || mode === 'paused')
+    return 'nothing, until a command below. Mirror and reconcile go on; reads can be put back at any time.';
+  if (to === null) return phase === 'ramp' ? 'stays here: promote is not built in this version.' : 'nothing.';
+  const closed = gates.filter(({ open, waived }) => !open && !waived).map(({ gate }) => gate);
+  return closed.length === 0 ? `${to}.` : `${to}, when these gates open: ${closed.join(', ')}.`;
 }
 
 const sentence = (text: string): string =>

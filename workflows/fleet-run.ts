@@ -38,6 +38,8 @@ export class FleetRun {
   /** Another run has the fleet: this one changes nothing more. */
   lost = false;
   readonly inbox: FleetCommand[] = [];
+  /** The order that is just being carried out. */
+  underWay: FleetCommand | null = null;
   readonly refusals: string[];
   readonly seen: string[];
   shown = '';
@@ -47,6 +49,8 @@ export class FleetRun {
     this.wave = plan.waves[0]?.name ?? '';
     this.seen = [...(after?.seen ?? [])];
     this.refusals = [...(after?.refusals ?? [])];
+    // An order that arrives before the record was read is judged by where the run before it stood.
+    Object.assign(this, after?.stands);
   }
 
   register(): void {
@@ -81,8 +85,8 @@ export class FleetRun {
     showFleet(this);
   }
 
-  #judge(command: FleetCommand): string | null {
-    const mode = this.inbox.flatMap(({ name }) => LEADS_TO[name] ?? []).at(-1) ?? this.mode;
+  #judge(command: FleetCommand, pending: readonly FleetCommand[] = this.inbox): string | null {
+    const mode = pending.flatMap(({ name }) => LEADS_TO[name] ?? []).at(-1) ?? this.mode;
     const { wave, reason, plan } = this;
     if (this.lost && command.name !== 'resume') return 'another run had the fleet; resume takes it back';
     return judgeFleet(command, { wave, mode, reason, waves: plan.waves.map(({ name }) => name) });
@@ -101,7 +105,9 @@ export class FleetRun {
     const parsed = parseFleetCommand(name, payload);
     if (!parsed.ok) throw new Error(parsed.why);
     if (this.seen.includes(parsed.command.requestId)) return;
-    const why = this.#judge(parsed.command);
+    // A validator is not replayed, as a signal is: it may look at what earlier versions did not.
+    const pending = this.underWay === null ? this.inbox : [this.underWay, ...this.inbox];
+    const why = this.#judge(parsed.command, pending);
     if (why !== null) throw new Error(why);
   }
 

@@ -46,7 +46,7 @@ export async function fleetMigration(input: FleetInput): Promise<never> {
     if (isHeld(run)) await condition(() => run.inbox.length > 0);
     const command = run.inbox.shift();
     if (command === undefined) await look(run);
-    else await orHold(run, () => carryOut(run, command));
+    else await underWay(run, command);
   }
 }
 
@@ -59,10 +59,11 @@ const isFull = ({ eventsMax = EVENTS_MAX }: FleetInput): boolean => {
 
 async function goOn(run: FleetRun, { by, eventsMax }: FleetInput): Promise<never> {
   await condition(allHandlersFinished);
+  const { wave, mode, reason, seen, refusals } = run;
   return continueAsNew<typeof fleetMigration>({
     plan: run.plan,
     by,
-    after: { runId: workflowInfo().runId, seen: run.seen, refusals: run.refusals },
+    after: { runId: workflowInfo().runId, seen, refusals, stands: { wave, mode, reason } },
     ...(eventsMax === undefined ? {} : { eventsMax }),
   });
 }
@@ -116,6 +117,12 @@ async function startTenant({ plan }: FleetRun, tenant: string, wave: string | nu
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
+}
+
+async function underWay(run: FleetRun, command: FleetCommand): Promise<void> {
+  run.underWay = command;
+  await orHold(run, () => carryOut(run, command));
+  run.underWay = null;
 }
 
 async function carryOut(run: FleetRun, command: FleetCommand): Promise<void> {

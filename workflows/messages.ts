@@ -64,11 +64,15 @@ export interface FleetInput {
   readonly plan: FleetPlan;
   /** Who started it; kept with the decision. */
   readonly by: { readonly actor: string; readonly reason: string };
-  /** Of a run that continues itself: the one before, the requests that were seen, and what was refused of late. */
+  /**
+   * Of a run that continues itself: the one before, where it stood, the requests that were seen, and what was refused
+   * of late. A run of an earlier version says nothing of where it stood.
+   */
   readonly after?: {
     readonly runId: string;
     readonly seen: readonly string[];
     readonly refusals: readonly string[];
+    readonly stands?: Pick<FleetStatus, 'wave' | 'mode' | 'reason'>;
   };
   /** Events after which a run continues as new; a test asks for fewer. */
   readonly eventsMax?: number;

@@ -1,5 +1,5 @@
 /**
- * Activities by queue and retry class. `WAIT_CANCELLATION_COMPLETED` everywhere: whoever goes on after a
+ * Activities by queue and retry class. `WAIT_CANCELLATION_COMPLETED` nearly everywhere: whoever goes on after a
  * cancel must know that the old attempt writes no more.
  */
 import { proxyActivities } from '@temporalio/workflow';
@@ -56,5 +56,22 @@ export const reconcile = (
     ...slices,
     taskQueue: taskQueue(migration, 'reconcile'),
     startToCloseTimeout: longest + 5 * MINUTE,
+    summary,
+  });
+
+/**
+ * A wait for gates, which an approval ends: it is not waited for, since a cancel takes a heartbeat to arrive, up to a
+ * second or more. It may still note once what it saw, in the phase in which it saw it.
+ */
+export const gates = (
+  migration: string,
+  summary: string,
+  every: Milliseconds,
+): Pick<ReconcileActivities, 'awaitGates'> =>
+  proxyActivities<ReconcileActivities>({
+    ...slices,
+    cancellationType: 'TRY_CANCEL',
+    taskQueue: taskQueue(migration, 'reconcile'),
+    startToCloseTimeout: every + 5 * MINUTE,
     summary,
   });

@@ -4,16 +4,16 @@
  * Handlers validate and enqueue, nothing else; one loop acts (`tenant.ts`). They take any payload and
  * never throw: a signal handler that throws wedges the run for good.
  */
-import { log, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import { log, patched, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
 
 import {
   COMMAND_NAMES,
-  COMMANDS,
   judge,
   parseCommand,
   type Command,
   type CommandName,
   type View,
+  withInput,
 } from '../src/domain/command.ts';
 import { waivableGates, type GateVerdict, type Waiver } from '../src/domain/gate.ts';
 import type { Mode, Phase } from '../src/domain/phase.ts';
@@ -73,12 +73,16 @@ const REFUSALS_MAX = 5;
 export class TenantRun {
   readonly state: RunState;
   readonly inbox: Event[] = [];
+  /** The event that is just being carried out. */
+  underWay: Event | null = null;
   readonly refusals: string[] = [];
   gates: readonly GateVerdict[] = [];
   gatesAt: number | null = null;
   /** Sentences above the commands: what to do about a stop. */
   hints: readonly string[] = [];
   shown = '';
+  /** Does who waived not approve? A run keeps the rule that it began with. */
+  #waivesApart = false;
   readonly #seen: string[] = [];
 
   constructor({ tenant, plan }: TenantInput) {
@@ -104,9 +108,11 @@ export class TenantRun {
 
   /** All handlers, before the first await: a message that came earlier is buffered for them. */
   register(): void {
+    this.#waivesApart = patched('waives-apart');
     setHandler(status, () => this.status());
     for (const name of COMMAND_NAMES) {
-      const { does: description } = COMMANDS[name];
+      // The UI shows it in the form in which a signal is sent.
+      const description = withInput(name);
       setHandler(commandSignal(name), (payload) => this.receive(name, payload), { description });
       setHandler(commandUpdate(name), (payload: unknown) => this.accept(name, payload), {
         description,
@@ -128,8 +134,10 @@ export class TenantRun {
   }
 
   view(): View {
-    const { tenant, phase, mode, reason, plan, approved, approvers } = this.state;
+    const { tenant, phase, mode, reason, plan, approved, approvers, waivers } = this.state;
     const { approval, approvals = 1 } = plan;
+    const now = Date.now();
+    const waivedBy = waivers.filter(({ until }) => until > now).map(({ actor }) => actor);
     return {
       tenant,
       phase,
@@ -139,13 +147,14 @@ export class TenantRun {
       approved,
       approvers,
       approvals,
-      gates: waivableGates(phase),
+      gates: waivableGates(phase, plan),
+      ...(this.#waivesApart ? { waivedBy } : {}),
     };
   }
 
   /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath. */
-  private expected(): View {
-    const modes = this.inbox.flatMap((event) =>
+  private expected(pending: readonly Event[] = this.inbox): View {
+    const modes = pending.flatMap((event) =>
       event.kind === 'command' ? (LEADS_TO[event.command.name] ?? []) : [],
     );
     return { ...this.view(), ...(modes.length > 0 ? { mode: modes.at(-1)! } : {}) };
@@ -197,7 +206,9 @@ export class TenantRun {
     const parsed = parseCommand(name, payload);
     if (!parsed.ok) throw new Error(parsed.why);
     if (this.#seen.includes(parsed.command.requestId)) return;
-    const why = judge(parsed.command, this.expected());
+    // A validator is not replayed, as a signal is: it may look at what earlier versions did not.
+    const pending = this.underWay === null ? this.inbox : [this.underWay, ...this.inbox];
+    const why = judge(parsed.command, this.expected(pending));
     if (why !== null) throw new Error(why);
   }
 

@@ -192,6 +192,15 @@ async function overtaken(run: TenantRun, by: string): Promise<void> {
 
 /** @returns whether the step that is running may go on */
 async function carryOut(run: TenantRun, event: Event): Promise<boolean> {
+  run.underWay = event;
+  try {
+    return await act(run, event);
+  } finally {
+    run.underWay = null;
+  }
+}
+
+async function act(run: TenantRun, event: Event): Promise<boolean> {
   if (event.kind === 'adopt') {
     await takeUp(run, true);
     return false;

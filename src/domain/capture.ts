@@ -32,4 +32,5 @@ export const WEAKER: Readonly<Record<Capture, readonly Weaker[]>> = {
 /** Gates that a journal would have to answer; in the application's mode they are open, and say why. */
 export const NO_JOURNAL: Readonly<Record<string, string>> = {
   'journal-age': 'does not apply: no journal, the application writes both sides',
+  'mirror-errors': 'does not apply: the application mirrors by itself',
 };

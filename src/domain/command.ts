@@ -54,11 +54,27 @@ export interface View {
   /** Who approved in this phase, and how many have to. */
   readonly approvers: readonly string[];
   readonly approvals: number;
+  /** Who waived a gate that is waived still; missing: it makes no difference, in runs from before it did. */
+  readonly waivedBy?: readonly string[];
   /** Names of the gates of this phase. */
   readonly gates: readonly string[];
 }
 
 const EXAMPLE = '{"requestId":"1","actor":"ann","reason":"why"}';
+
+/** What a command takes beside that. */
+const EXTRAS: Readonly<Partial<Record<CommandName, string>>> = {
+  waive: '"gate":"shadow-samples","until":"2026-12-01T00:00:00Z"',
+  setPace: '"rowsPerSecond":5000,"of":"backfill"',
+  abort: '"expectPhase":"shadow"',
+};
+
+const exampleOf = (name: CommandName): string =>
+  EXTRAS[name] === undefined ? EXAMPLE : `${EXAMPLE.slice(0, -1)},${EXTRAS[name]}}`;
+
+/** For whoever has a form to fill in: what the command does, and a payload that it takes. */
+export const withInput = (name: CommandName): string =>
+  `${COMMANDS[name].does.replace(/: \{"[^}]*\}/, '')} Input: ${exampleOf(name)}`;
 
 /** @param payload whatever arrived: nothing, a string, a wrong shape. */
 export function parseCommand(name: CommandName, payload: unknown): Parsed {
@@ -131,6 +147,10 @@ export function judge(command: Command, view: View): string | null {
   return JUDGES[command.name](command, view);
 }
 
+/** The same person, however the name was typed. */
+const isAmong = (name: string, names: readonly string[]): boolean =>
+  names.some((one) => one.trim().toLowerCase() === name.trim().toLowerCase());
+
 type Judge = (command: Command, view: View) => string | null;
 
 const JUDGES: Readonly<Record<CommandName, Judge>> = {
@@ -145,7 +165,7 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
       ? 'the line is stopped, not paused: mend the cause, then retry'
       : `not paused: the mode is ${mode}`;
   },
-  advance: ({ actor }, { phase, mode, approval, approved, approvers, approvals }) => {
+  advance: ({ actor }, { tenant, phase, mode, approval, approved, approvers, approvals, waivedBy = [] }) => {
     if (phase === 'ramp') return 'ramp is the last phase of this version: promote is not built yet';
     if (mode === 'paused') return 'paused: resume first';
     if (mode === 'stopped') return 'the line is stopped: mend the cause, then retry';
@@ -153,7 +173,10 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
     if (!approval) return 'the plan asks no operator here; ready advances by itself when its gates are open';
     if (approved && approvers.length >= approvals)
       return 'already approved; see why for the gates that are still closed';
-    return approvers.includes(actor) ? `${actor} approved already; another person has to as well` : null;
+    if (isAmong(actor, approvers)) return `${actor} approved already; another person has to as well`;
+    return approvals > 1 && isAmong(actor, waivedBy)
+      ? `${actor} waived a gate of ${tenant}; another person has to approve`
+      : null;
   },
   rollback: (_, { phase }) => {
     if (canRollBack(phase)) return null;
@@ -165,8 +188,12 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
     if (mode === 'stopped') return null;
     return mode === 'paused' ? 'paused, not stopped: resume' : `the line is not stopped: the mode is ${mode}`;
   },
-  waive: ({ gate }, { phase, gates }) => {
-    if (gate !== null && gates.includes(gate)) return null;
+  waive: ({ actor, gate }, { phase, gates, approvers, approvals, waivedBy }) => {
+    if (gate !== null && gates.includes(gate)) {
+      return waivedBy !== undefined && approvals > 1 && isAmong(actor, approvers)
+        ? `${actor} approved ${phase}; another person has to waive`
+        : null;
+    }
     const open = gates.length === 0 ? 'none' : gates.join(', ');
     return `${phase} has no gate "${gate ?? ''}" that can be waived; those that can: ${open}`;
   },

@@ -37,6 +37,9 @@ export const reconcileWorkflowId = (migration: string, tenant: string): string =
 export const fleetWorkflowId = (migration: string): string =>
   `switchback/${slug(migration)}/fleet-${shortHash(migration)}`;
 
+/** Of the workers of a migration, where they are versioned. */
+export const deploymentName = (migration: string): string => `switchback-${slug(migration)}`;
+
 export type QueueName = 'control' | 'data' | 'reconcile';
 
 /** Flips never wait behind copying: each kind of work has its own queue and its own slots. */

@@ -1,8 +1,9 @@
 /** The plan as the program sees it: parsed, every default filled in, every duration in milliseconds. */
 import type { Capture } from './capture.ts';
 import type { FlipHours, Freeze } from './change-window.ts';
-import type { Milliseconds } from './duration.ts';
+import { DAY, type Milliseconds } from './duration.ts';
 import type { Probe } from './probe.ts';
+import { retentionNeed } from './retention.ts';
 import { SHARED } from './stage.ts';
 
 export interface Endpoint {
@@ -37,6 +38,8 @@ export interface WavePolicy {
   readonly approvals: number;
   /** Tenants between their start and `ramp` at once. */
   readonly atOnce: number;
+  /** Percent of the application's reads whose tenants are between their start and `ramp` at once; missing: no limit. */
+  readonly trafficAtOnce?: number | undefined;
   /** Pause between two starts; 0: none. */
   readonly every: Milliseconds;
   /** Clean time in `ramp` that each of its tenants needs before the next wave begins. */
@@ -116,12 +119,37 @@ export const THROTTLE: ThrottleLimits = {
   replicaLag: 5_000,
 };
 
+/** What keeps the weeks readable after Temporal deletes them. */
+export interface HistoryPlan {
+  /** Where every worker writes each run as it ends; null: an operator exports. */
+  readonly folder: string | null;
+  /** For how long Temporal still has a run after it is wanted last. */
+  readonly keep: Milliseconds;
+}
+
 export interface Gates {
   readonly shadowSamples: number;
   readonly cleanPasses: number;
   /** Application nodes that must hold a live lease. */
   readonly nodes: number;
+  /** Mirrors of an hour that may have failed. Like those below missing in runs that started before there was one. */
+  readonly mirrorErrorPercent?: number;
+  /** Of the replicas that the plan names. */
+  readonly replicaLag?: Milliseconds;
+  /** How long the Temporal namespace has to keep a closed history, made of the plan (`retention.ts`); 0: it is not asked. */
+  readonly retention?: Milliseconds;
 }
+
+export const GATE_DEFAULTS = {
+  mirrorErrorPercent: 1,
+  replicaLag: 5_000,
+  retention: 7 * DAY,
+} as const satisfies Partial<Gates>;
+
+export const gateSettings = ({ gates }: Pick<TenantPlan, 'gates'>): Required<Gates> => ({
+  ...GATE_DEFAULTS,
+  ...gates,
+});
 
 export interface Plan {
   readonly name: string;
@@ -132,6 +160,7 @@ export interface Plan {
   /** Who brings writes to the target: triggers with a journal, or the application itself. */
   readonly capture: Capture;
   readonly temporal: { readonly namespace: string };
+  readonly history: HistoryPlan;
   readonly tables: readonly TablePlan[];
   readonly waves: readonly Wave[];
   /** What the drill asks the application for while reads come from the target; null: nothing. */
@@ -168,19 +197,22 @@ export const fleetPlan = (plan: Plan): FleetPlan => ({
   name: plan.name,
   durations: plan.durations,
   limits: plan.limits,
-  gates: plan.gates,
+  gates: { ...plan.gates, retention: plan.gates.retention ?? retentionNeed(plan).needs },
   hasShared: plan.tables.some((table) => table.tenancy.kind === 'shared'),
   ...(plan.freeze.length === 0 ? {} : { freeze: plan.freeze }),
-  waves: plan.waves.map(({ name, approval, approvals, atOnce, every, soak, maxStopped, flips }) => ({
-    name,
-    approval,
-    approvals,
-    atOnce,
-    every,
-    soak,
-    maxStopped,
-    flips,
-  })),
+  waves: plan.waves.map(
+    ({ name, approval, approvals, atOnce, trafficAtOnce, every, soak, maxStopped, flips }) => ({
+      name,
+      approval,
+      approvals,
+      atOnce,
+      ...(trafficAtOnce === undefined ? {} : { trafficAtOnce }),
+      every,
+      soak,
+      maxStopped,
+      flips,
+    }),
+  ),
 });
 
 /** @param wave null: the tenant stands in no wave, and so waits for an operator */

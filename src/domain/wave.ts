@@ -31,6 +31,16 @@ export type Decision =
   | { readonly kind: 'finish' }
   | { readonly kind: 'wait'; readonly reason: string };
 
+/** In percent of all reads of the application in a week. */
+export interface Traffic {
+  /** No reads are on record: nobody counts them, so no share is known. */
+  readonly isKnown: boolean;
+  /** Of everybody between the start and `ramp`, in whichever wave. */
+  readonly moving: number;
+  /** Of the tenants that are next, in their order. */
+  readonly next: readonly number[];
+}
+
 export interface FleetNumbers {
   /** By the source's clock, epoch milliseconds. */
   readonly at: Milliseconds;
@@ -39,16 +49,18 @@ export interface FleetNumbers {
   readonly waves: readonly WavePolicy[];
   /** In the order of `waves`. */
   readonly counts: readonly WaveCounts[];
+  /** null: the wave has no limit by traffic. */
+  readonly traffic: Traffic | null;
 }
 
-export function decide({ at, wave, waves, counts }: FleetNumbers): Decision {
+export function decide({ at, wave, waves, counts, traffic }: FleetNumbers): Decision {
   for (const [place, policy] of waves.slice(0, wave + 1).entries()) {
     const stopped = counts[place]!.stopped;
     if (stopped > policy.maxStopped)
       return { kind: 'stop', wave: policy.name, reason: tooMany(policy, stopped) };
   }
   const [policy, count] = [waves[wave]!, counts[wave]!];
-  if (count.notStarted > 0) return start(at, policy, count);
+  if (count.notStarted > 0) return start(at, policy, count, traffic);
   const awaited = count.size - count.held - count.aborted;
   if (count.moving > 0)
     return wait(`${policy.name}: ${count.moving} of ${awaited} tenants are on their way to ramp`);
@@ -65,15 +77,38 @@ const wait = (reason: string): Decision => ({ kind: 'wait', reason });
 const tooMany = ({ name, maxStopped }: WavePolicy, stopped: number): string =>
   `${stopped} ${stopped === 1 ? 'tenant' : 'tenants'} of wave ${name} ${stopped === 1 ? 'is' : 'are'} stopped, and the plan allows ${maxStopped}`;
 
-function start(at: Milliseconds, policy: WavePolicy, count: WaveCounts): Decision {
+function start(at: Milliseconds, policy: WavePolicy, count: WaveCounts, traffic: Traffic | null): Decision {
   const room = policy.atOnce - count.moving;
   if (room <= 0)
     return wait(
       `${policy.name}: ${count.moving} tenants are on their way, and the plan allows ${policy.atOnce} at once`,
     );
-  if (policy.every === 0)
-    return { kind: 'start', wave: policy.name, count: Math.min(room, count.notStarted) };
   const next = count.startedAt === null ? at : count.startedAt + policy.every;
-  if (next > at) return wait(`${policy.name}: the next tenant starts at ${new Date(next).toISOString()}`);
-  return { kind: 'start', wave: policy.name, count: 1 };
+  if (policy.every > 0 && next > at)
+    return wait(`${policy.name}: the next tenant starts at ${new Date(next).toISOString()}`);
+  const most = policy.every === 0 ? Math.min(room, count.notStarted) : 1;
+  const fitting = traffic === null ? most : Math.min(most, fit(policy, traffic));
+  return fitting > 0
+    ? { kind: 'start', wave: policy.name, count: fitting }
+    : wait(`${policy.name}: ${tooMuch(policy, traffic!)}`);
+}
+
+/** How many of the next tenants fit into the share. One that is larger than the share moves, but alone. */
+function fit({ trafficAtOnce = 100 }: WavePolicy, { isKnown, moving, next }: Traffic): number {
+  if (!isKnown) return 0;
+  let sum = moving;
+  let count = 0;
+  for (const share of next) {
+    if (sum > 0 && sum + share > trafficAtOnce) break;
+    sum += share;
+    count += 1;
+  }
+  return count;
+}
+
+function tooMuch({ trafficAtOnce }: WavePolicy, { isKnown, moving, next }: Traffic): string {
+  const allowed = `the plan allows ${trafficAtOnce} % at once`;
+  return isKnown
+    ? `tenants with ${moving.toFixed(1)} % of the reads are on their way, the next has ${(next[0] ?? 0).toFixed(1)} %, and ${allowed}`
+    : `no reads of the application are on record, and ${allowed}`;
 }

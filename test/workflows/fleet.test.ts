@@ -172,3 +172,22 @@ it('is taken up, held, by a new run after it was terminated, and its tenants nev
     before.map(({ tenant, runId }) => [tenant, runId]),
   );
 });
+
+it('judges an order that comes before a continued run has read its record by where the run before stood', async () => {
+  const { client, plan } = world();
+  const { runId } = await handle().describe();
+  await world().stopWorkers();
+  await handle().terminate('a test');
+  const stands = { wave: 'first', mode: 'stopped', reason: 'a test' } as const;
+  const by = { actor: 'ann', reason: 'the first fleet' };
+  const input: FleetInput = { plan: fleetPlan(plan), by, after: { runId, seen: [], refusals: [], stands } };
+  await client.workflow.start<typeof fleetMigration>('fleetMigration', {
+    workflowId: id(),
+    taskQueue: taskQueue(plan.name, 'control'),
+    args: [input],
+  });
+  const resumed = order('resume');
+  await sleep(500);
+  world().work();
+  expect(await resumed).toMatchObject({ accepted: true, mode: 'stopped' });
+});

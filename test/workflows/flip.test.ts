@@ -9,20 +9,21 @@ const world = useWorld(TENANTS, { rows: 400, durations: { gateEvery: 3_000 } });
 it('rolls back in under a second with every data slot full and an activity stuck in retry', async () => {
   const { followAsNode, work, start, until, command, pair, plan, stage } = world();
   followAsNode();
-  const first = work();
+  // Two slots, and the same worker throughout: what a worker's end costs is not measured here.
+  work({ dataSlots: 2 });
   await start('acme');
   await until('acme', 'ramp', 'waiting');
-  await first.stop();
 
-  // Two slots, four tenants that copy one row a second: the queue is full and stays full.
-  work({ dataSlots: 2 });
+  // Four tenants that copy one row a second: the queue is full and stays full.
   for (const tenant of TENANTS.slice(1)) await start(tenant);
   await until('bulk-0', 'backfill').catch(() => until('bulk-1', 'backfill'));
   for (const tenant of TENANTS.slice(1)) await command(tenant, 'setPace', { rowsPerSecond: 1 });
   await pair.target.session(async (session) => {
     // The reconcile of acme can't go on: somebody has its table on the target for himself.
+    // The session says nothing while it waits for the reconcile to come by.
+    await session.run('SET SESSION wait_timeout = 600');
     await session.run(`LOCK TABLES ${plan.target.schema}.customers WRITE`);
-    await expect.poll(() => waitingFor(plan.target.schema), { timeout: 60_000 }).toBeGreaterThan(0);
+    await expect.poll(() => waitingFor(plan.target.schema), { timeout: 90_000 }).toBeGreaterThan(0);
     const asked = Date.now();
     await command('acme', 'rollback');
     await expect.poll(() => stage('acme'), { interval: 5, timeout: 5_000 }).toBe('shadow-read');

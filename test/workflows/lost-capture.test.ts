@@ -28,7 +28,7 @@ it(
     await until('acme', 'shadow', 'stopped');
     // What a shadow read saw meanwhile was true then, and must not hold the tenant for ever.
     await pair.source.run(
-      `INSERT INTO ${pair.control}.shadow VALUES ('acme', 'list', 'node', 10, 3, NOW(6), NOW(6))`,
+      `INSERT INTO ${pair.control}.shadow VALUES ('acme', 'list', 'node', 10, 3, NOW(6), NOW(6), NULL)`,
     );
 
     await installCapture(pair);
