@@ -8,6 +8,7 @@ import { Database, type DatabaseOptions } from './db/database.ts';
 import type { StageRow } from './db/stages.ts';
 import { Throttle } from './db/throttle.ts';
 import { loadTracked, trackedSince, type Pair, type Tracked } from './db/tracked.ts';
+import type { Evidence } from './domain/evidence.ts';
 import type { Plan } from './domain/plan.ts';
 import { resolveUrl } from './plan.ts';
 
@@ -55,6 +56,26 @@ export function openThrottle(plan: Plan, pair: Pair, env: Environment = process.
     close: async () =>
       void (await Promise.allSettled([...replicas.source, ...replicas.target].map((db) => db.close()))),
   };
+}
+
+/** One look, for a command: what can't be measured is null, and closes its gate. */
+export async function measureReplicas(
+  plan: Plan,
+  pair: Pair,
+  env: Environment,
+): Promise<Evidence['replicas']> {
+  const named = (plan.source.replicas?.length ?? 0) + (plan.target.replicas?.length ?? 0);
+  if (named === 0) return { named, lag: null };
+  try {
+    const { throttle, close } = openThrottle(plan, pair, env);
+    try {
+      return await throttle.replicas();
+    } finally {
+      await close();
+    }
+  } catch {
+    return { named, lag: null };
+  }
 }
 
 export const closePair = async (pair: Pair): Promise<void> =>

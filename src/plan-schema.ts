@@ -10,7 +10,7 @@ import { CAPTURES } from './domain/capture.ts';
 import { WEEKDAYS, type FlipHours, type Freeze } from './domain/change-window.ts';
 import { DAY, parseDuration, type Milliseconds } from './domain/duration.ts';
 import type { Probe } from './domain/probe.ts';
-import { THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
+import { GATE_DEFAULTS, THROTTLE, type Durations, type Tenancy, type ThrottleLimits } from './domain/plan.ts';
 
 /** MySQL's bound of an identifier. */
 const IDENTIFIER_MAX = 64;
@@ -188,6 +188,14 @@ const wave = z.strictObject(
       .describe('Does `ready` wait for an operator?'),
     approvals: count(1, 1, 5).describe('How many different people have to say it'),
     atOnce: count(5, 1, 100_000).describe('Tenants between their start and ramp at once'),
+    trafficAtOnce: z
+      .int({ error: 'is not a whole number; write one from 1 to 100' })
+      .min(1, { error: 'is too small; write 1 or more' })
+      .max(100, { error: 'is too large; write 100 or less' })
+      .optional()
+      .describe(
+        "Percent of the application's reads of a week, of tenants between their start and ramp at once",
+      ),
     every: duration('0s', 0).describe('Pause between two starts of the fleet'),
     soak: duration('7d', 0).describe('Clean time in ramp of all its tenants before the next wave begins'),
     maxStopped: count(1, 0, 100_000).describe('One more stopped tenant, and the fleet stops itself'),
@@ -266,6 +274,19 @@ export const planSchema = z
         },
         '{ namespace: default }',
       ).prefault({}),
+      history: block(
+        {
+          folder: text('write the path of a folder')
+            .min(1, { error: 'is empty; name a folder, or take folder out' })
+            .nullable()
+            .default(null)
+            .describe('Folder to which every worker exports the history of each run as it ends'),
+          keep: duration('7d', 0).describe(
+            'Retention that the namespace must have beyond the time that the waves take',
+          ),
+        },
+        '{ folder: /var/lib/switchback/histories }',
+      ).prefault({}),
       tables: z.record(identifier('table'), table, {
         error: 'is not a block of tables; write messages: { tenant: { column: tenant_id } }',
       }),
@@ -308,6 +329,10 @@ export const planSchema = z
           shadowSamples: count(100, 0, 1_000_000_000),
           cleanPasses: count(1, 1, 1_000),
           nodes: count(1, 0, 100_000),
+          mirrorErrorPercent: count(GATE_DEFAULTS.mirrorErrorPercent, 0, 100).describe(
+            "Mirrors of a tenant in the last hour that may have failed; 100: it isn't asked",
+          ),
+          replicaLag: duration('5s', 0).describe('Of the replicas that source and target name'),
         },
         '{ nodes: 1 }',
       ).prefault({}),

@@ -19,19 +19,33 @@ export interface PlanUrls {
   readonly redis: string | null;
 }
 
+/** The plan, without a Redis whose variable is not set: everything works without one, only slower. */
+export const withRedisIfSet = <P extends Pick<Plan, 'redis'>>(plan: P, env: Env = process.env): P =>
+  (env[plan.redis?.urlEnv ?? ''] ?? '') === '' ? { ...plan, redis: null } : plan;
+
 /** @throws ConfigError naming every variable that is missing or malformed */
 export function resolveUrls(plan: Pick<Plan, Field>, env: Env = process.env): PlanUrls {
-  const problems = (['source', 'target', 'redis'] as const).flatMap((field) => {
+  const { source, target, redis = null } = addressesOf(plan, ['source', 'target', 'redis'], env);
+  return { source: source!, target: target!, redis };
+}
+
+/**
+ * Of these fields alone, as far as the plan has them.
+ *
+ * @throws ConfigError as `resolveUrls` does
+ */
+export function addressesOf(
+  plan: Pick<Plan, Field>,
+  fields: readonly Field[],
+  env: Env = process.env,
+): Partial<Record<Field, string>> {
+  const named = fields.flatMap((field) => {
     const endpoint = plan[field];
-    return endpoint === null ? [] : judge(endpoint.urlEnv, env, field);
+    return endpoint === null ? [] : [[field, endpoint.urlEnv] as const];
   });
+  const problems = named.flatMap(([field, name]) => judge(name, env, field));
   if (problems.length > 0) throw new ConfigError(problems);
-  const read = (name: string): string => env[name]!;
-  return {
-    source: read(plan.source.urlEnv),
-    target: read(plan.target.urlEnv),
-    redis: plan.redis === null ? null : read(plan.redis.urlEnv),
-  };
+  return Object.fromEntries(named.map(([field, name]) => [field, env[name]!]));
 }
 
 /**

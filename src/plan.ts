@@ -24,7 +24,7 @@ import { findSecrets, quoteNumbers, URL_WITH_USER } from './plan-scan.ts';
 import { knownKeys, planSchema, type PlanFile } from './plan-schema.ts';
 
 export { jsonSchema } from './plan-schema.ts';
-export { resolveUrl, resolveUrls } from './plan-url.ts';
+export { addressesOf, resolveUrl, resolveUrls, withRedisIfSet } from './plan-url.ts';
 
 type Path = readonly (string | number)[];
 
@@ -33,15 +33,21 @@ const CHARACTERS_MAX = 1_000_000;
 const PROBLEMS_MAX = 50;
 const SHOWN_MAX = 80;
 
-/** @throws ConfigError when the file cannot be read, and as `parsePlan` does */
-export async function loadPlan(path: string): Promise<Plan> {
+const WHICH =
+  'name one with --plan or in SWITCHBACK_PLAN; `switchback plan example` prints one to begin with';
+
+/**
+ * @param remedy what whoever named no such file does next
+ * @throws ConfigError when the file cannot be read, and as `parsePlan` does
+ */
+export async function loadPlan(path: string, remedy = WHICH): Promise<Plan> {
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
     const { code = 'unreadable' } = error as NodeJS.ErrnoException;
     const problem = code === 'ENOENT' ? 'does not exist' : `cannot be read (${code})`;
-    throw new ConfigError([{ field: 'plan', value: path, problem, remedy: 'give the path of a plan file' }]);
+    throw new ConfigError([{ field: 'plan', value: path, problem, remedy }]);
   }
   return parsePlan(text, path);
 }

@@ -52,6 +52,7 @@ describe('a plan', () => {
       tables: [{ name: 'messages', tenancy: { kind: 'column', column: 'tenant_id' }, time: null }],
       waves: [{ ...WAVE, name: 'first', tenants: ['acme'] }],
       freeze: [],
+      history: { folder: null, keep: 7 * 24 * 3_600_000 },
       drill: { probe: null },
       durations: {
         shadow: 259_200_000,
@@ -77,7 +78,13 @@ describe('a plan', () => {
         rowsPerSecond: 0,
         throttle: { historyList: 100_000, redoPercent: 90, replicaLag: 5_000 },
       },
-      gates: { shadowSamples: 100, cleanPasses: 1, nodes: 1 },
+      gates: {
+        shadowSamples: 100,
+        cleanPasses: 1,
+        nodes: 1,
+        mirrorErrorPercent: 1,
+        replicaLag: 5_000,
+      },
     });
   });
 

@@ -11,6 +11,12 @@ export interface OptionRow {
   readonly parse?: (text: string) => unknown;
 }
 
+export interface Loaded {
+  readonly run: Handler;
+  /** Of every row that takes `--dry-run`: the same questions, and no change. */
+  readonly dryRun?: Handler;
+}
+
 export interface CommandRow {
   /** One word, or a group and a word. */
   readonly name: string;
@@ -24,13 +30,17 @@ export interface CommandRow {
   readonly examples: readonly string[];
   /** Runs until Ctrl-C, which ends it well. */
   readonly lasts?: boolean;
-  readonly load: () => Promise<{ readonly run: Handler }>;
+  readonly load: () => Promise<Loaded>;
 }
 
-/** Every change carries them. */
+/** Every change carries them, and can be looked at before it is made. */
 export const WHO: readonly OptionRow[] = [
   { flags: '--reason <text>', does: 'Why; kept in the audit. Required; asked for on a terminal.' },
   { flags: '--actor <name>', does: 'Who; default $SWITCHBACK_ACTOR, else the user of this machine.' },
+  {
+    flags: '--dry-run',
+    does: 'Say what would change, what would be sent and what is in the way; change nothing.',
+  },
 ];
 
 export const REQUEST_ID: OptionRow = {

@@ -6,7 +6,8 @@ import { COMMAND_NAMES, COMMANDS as VERBS, type CommandName } from '../domain/co
 import { REQUEST_ID, WHO, WITHOUT_PAYLOAD, type CommandRow, type OptionRow } from './command-row.ts';
 import { EXITS } from './exit.ts';
 import { FLEET_ROWS } from './fleet-commands.ts';
-import { count, phase, until } from './input.ts';
+import { HISTORY_ROWS } from './history-commands.ts';
+import { buildId, count, phase, until } from './input.ts';
 
 export type { Handler, OptionRow, CommandRow } from './command-row.ts';
 
@@ -22,10 +23,10 @@ export const GLOBAL_OPTIONS: readonly OptionRow[] = [
 
 /** Groups of two words, as the list of commands shows them. */
 export const GROUP_SUMMARIES: Readonly<Record<string, string>> = {
-  plan: 'Check, print the schema of, or apply the plan: plan check, plan schema, plan apply.',
+  plan: 'Begin, check or apply the plan: plan example, plan check, plan schema, plan apply.',
   fleet: 'Move the waves of the plan, one after the other: fleet start, fleet status, fleet pause …',
   drift: 'Look at drift: drift list, drift show.',
-  history: 'Keep what happened: history export.',
+  history: 'Keep what happened, check it, tell it: history export, history verify, history show.',
 };
 
 const ORDER: readonly OptionRow[] = [
@@ -65,7 +66,7 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   retry: { examples: ['retry acme --reason "the row was repaired"'] },
   waive: {
     options: [
-      { flags: '--gate <name>', does: 'The gate, as `why` lists it.' },
+      { flags: '--gate <gate>', does: 'The gate, as `why` lists it.' },
       { flags: '--until <when>', does: 'A time such as 2026-12-01T00:00:00Z, or a duration such as 3d.', parse: until },
     ],
     examples: ['waive acme --gate shadow-samples --until 3d --reason "a quiet tenant"'],
@@ -93,7 +94,13 @@ function verb(name: CommandName): CommandRow {
     summary,
     does: `${summary}${more === undefined ? '' : ` ${more}`}\n\nSent as an update, answered at once; when no worker answers within 3 s, as a signal with the same request id.`,
     examples,
-    load: load ?? (async () => ({ run: (await import('./verb.ts')).verb(name) })),
+    load:
+      load ??
+      (() =>
+        import('./verb.ts').then(({ verb: run, verbPreview }) => ({
+          run: run(name),
+          dryRun: verbPreview(name),
+        }))),
   };
 }
 
@@ -105,6 +112,13 @@ export const COMMANDS: readonly CommandRow[] = [
     does: 'Read the plan and both databases, and list every problem at once, each with its remedy. Looks at the Temporal cluster too. Changes nothing.',
     examples: ['plan check', 'plan check --plan fleet.yaml --json'],
     load: () => import('./plan-check.ts'),
+  },
+  {
+    name: 'plan example', group: PREPARE, args: [], options: [],
+    summary: 'Print a plan to begin with, with comments.',
+    does: 'Print a plan to begin with, with comments: write your schemas, tables and tenants in its place, then plan check.',
+    examples: ['plan example > switchback.yaml'],
+    load: () => import('./plan-example.ts'),
   },
   {
     name: 'plan schema', group: PREPARE, args: [], options: [],
@@ -122,7 +136,6 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'install', group: PREPARE, args: [],
     options: [
-      { flags: '--dry-run', does: 'Print the SQL and change nothing.' },
       { flags: '--target-schema', does: "Create missing tables on the target from the source's definitions." },
       ...WHO,
     ],
@@ -134,7 +147,7 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'uninstall', group: PREPARE, args: [],
     options: [
-      { flags: '--confirm <name>', does: "The plan's name, typed by hand." },
+      { flags: '--confirm <plan>', does: "The plan's name, typed by hand." },
       { flags: '--force', does: 'Though tenants are on their way: their reads go to the source first, and they start again.' },
       ...WHO,
     ],
@@ -155,9 +168,15 @@ export const COMMANDS: readonly CommandRow[] = [
   {
     name: 'why', group: LOOK, args: ['<tenant>'], options: [],
     summary: 'What blocks a tenant, since when, and the next command.',
-    does: 'What blocks a tenant: its gates with the numbers that they see now, open drift row by row (keys and hashes, never values), the last entries of the audit, and the exact next command.',
+    does: 'What blocks a tenant: its gates with the numbers that they see now, since when each is closed and who can clear it, open drift row by row (keys and hashes, never values), the last entries of the audit, and the exact next command.',
     examples: ['why acme', 'why acme --json'],
     load: () => import('./why.ts'),
+  },
+  {
+    name: 'waivers', group: LOOK, args: ['[tenant]'], options: [],
+    summary: 'Every gate that was ever opened by decision: who, why, until when.',
+    examples: ['waivers', 'waivers acme', "waivers --json | jq '.waivers[] | select(.state == \"standing\")'"],
+    load: () => import('./waivers.ts'),
   },
   {
     name: 'drift list', group: LOOK, args: ['[tenant]'],
@@ -186,6 +205,14 @@ export const COMMANDS: readonly CommandRow[] = [
     examples: ['verify acme', 'verify acme --full', "verify acme --full --json | jq '.result'"],
     lasts: true,
     load: () => import('./verify.ts'),
+  },
+  {
+    name: 'report', group: LOOK, args: ['[tenant]'],
+    options: [{ flags: '--out <file>', does: 'Where to write; default ./switchback-report.html, with --json nowhere.' }],
+    summary: 'Write everything that is known as one HTML page.',
+    does: "Write everything that is known of the fleet and its tenants, or of one tenant, as one HTML page that needs no network: phases over time, flips and rollbacks, rows, drift, shadow comparison, read load and latency, gates, waivers, certificates, events. From the source's control schema; with the target or Temporal down it is written all the same, and says what is missing. --json gives the same data.",
+    examples: ['report --out report.html', 'report acme --out acme.html', "report acme --json | jq '.tenants[0].flips'"],
+    load: () => import('./report.ts'),
   },
   {
     name: 'flags', group: LOOK, args: ['[tenant]'], options: [],
@@ -227,20 +254,25 @@ export const COMMANDS: readonly CommandRow[] = [
   ...FLEET_ROWS,
   {
     name: 'worker', group: RUN, args: [],
-    options: [{ flags: '--data-slots <n>', does: 'Windows that this process copies at once.', parse: count(1) }],
+    options: [
+      { flags: '--data-slots <n>', does: 'Windows that this process copies at once.', parse: count(1) },
+      { flags: '--build-id <id>', does: 'Switch worker versioning on: this process is of that build.', parse: buildId },
+      { flags: '--set-current', does: 'With --build-id: give the work to this build as soon as the worker is up.' },
+      { flags: '--metrics <host:port>', does: "Serve metrics to Prometheus there, under /metrics, Temporal's own too; default $SWITCHBACK_METRICS, else not at all." },
+    ],
     summary: 'Run a worker: the workflows, their activities and the mirror loop.',
-    does: 'Run a worker: the workflows, their activities and the mirror loop, which goes on while Temporal is down. Start two or more. Ctrl-C or SIGTERM ends it between two windows.',
-    examples: ['worker', 'worker --data-slots 4'],
+    does: 'Run a worker: the workflows, their activities and the mirror loop, which goes on while Temporal is down. Start two or more. Ctrl-C or SIGTERM ends it between two windows. With --build-id it says which build of the workers is current; nothing runs while none is (docs/upgrade.md).',
+    examples: ['worker', 'worker --data-slots 4', 'worker --metrics 0.0.0.0:9464', 'worker --build-id v2 --set-current'],
     lasts: true,
     load: () => import('./worker.ts'),
   },
+  ...HISTORY_ROWS,
   {
-    name: 'history export', group: RUN, args: ['<tenant>'],
-    options: [{ flags: '--out <dir>', does: 'Folder to write to; default the current one.' }],
-    summary: "Write a tenant's workflow history as JSON, with its hash beside it.",
-    does: "Write the history of every run of a tenant's workflow as JSON that can be replayed, with a .sha256 file beside it. Do it before the cluster's retention ends.",
-    examples: ['history export acme --out ./histories'],
-    load: () => import('./history-export.ts'),
+    name: 'completion', group: RUN, args: ['<shell>'], options: [],
+    summary: 'Print the script that completes words at a Tab: bash, zsh, fish.',
+    does: 'Print the script that completes verbs, options and the names of the plan at a Tab, for bash, zsh or fish. It asks this very command, so it need not be printed again.',
+    examples: ['completion bash', 'completion zsh > ~/.zfunc/_switchback', 'completion fish | source'],
+    load: () => import('./completion.ts'),
   },
 ];
 
@@ -250,6 +282,7 @@ const exits = Object.values(EXITS)
 
 export const HELP_AFTER = `
 Examples:
+  switchback plan example > switchback.yaml           a plan to begin with
   switchback plan check                               everything that is in the way, at once
   switchback install --target-schema --reason "…"     triggers, control schemas, target tables
   switchback worker                                   in another terminal; two or more in production
@@ -264,4 +297,4 @@ ${exits}
 
 Environment:
   SWITCHBACK_PLAN, SWITCHBACK_ACTOR, TEMPORAL_ADDRESS (and TEMPORAL_…, as for the temporal command), NO_COLOR,
-  and the variables that the plan names for the addresses of its databases.`;
+  FORCE_COLOR, and the variables that the plan names for the addresses of its databases.`;

@@ -7,13 +7,19 @@ import { tenantWorkflowId } from '../domain/ids.ts';
 import type { Plan } from '../domain/plan.ts';
 import { SHARED } from '../domain/stage.ts';
 import type { Pair } from '../db/tracked.ts';
-import { CliFailure } from './exit.ts';
+import { CliFailure, HERE } from './exit.ts';
 import type { Input } from './input.ts';
 import { oneLine, quoted, type Terminal } from './terminal.ts';
 
 export interface Who {
   readonly actor: string;
   readonly reason: string;
+}
+
+/** The words as they stand on the command line, and the command that they name. */
+export interface Typed {
+  readonly command: string;
+  readonly argv: readonly string[];
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
@@ -27,18 +33,19 @@ export class Context {
   /** Ends with Ctrl-C: what watches, waits or works stops. */
   readonly stopping = new AbortController();
   readonly #input: Input;
-  readonly #command: string;
+  readonly #typed: Typed;
   readonly #closers: (() => Promise<void> | void)[] = [];
   #plan: Promise<Plan> | null = null;
   #pair: Promise<Pair> | null = null;
   #temporal: Promise<Temporal> | null = null;
+  #who: Promise<Who> | null = null;
   /** Addresses without users, by the side that a database names in its faults. */
   readonly addresses = new Map<string, { readonly address: string; readonly variable: string }>();
 
-  constructor(terminal: Terminal, env: Env, command: string, input: Input) {
+  constructor(terminal: Terminal, env: Env, typed: Typed, input: Input) {
     this.terminal = terminal;
     this.env = env;
-    this.#command = command;
+    this.#typed = typed;
     this.#input = input;
   }
 
@@ -58,16 +65,13 @@ export class Context {
   }
 
   async #openPair(): Promise<Pair> {
-    const [plan, { openPair, closePair }, { resolveUrls }] = await Promise.all([
+    const [plan, { openPair, closePair }, { resolveUrls, withRedisIfSet }] = await Promise.all([
       this.plan(),
       import('../connect.ts'),
       import('../plan.ts'),
     ]);
     // All of them, so that every missing variable is said at once.
-    resolveUrls(
-      plan.redis === null || isSet(this.env, plan.redis.urlEnv) ? plan : { ...plan, redis: null },
-      this.env,
-    );
+    resolveUrls(withRedisIfSet(plan, this.env), this.env);
     const pair = openPair(plan, this.env, { connections: 8 });
     this.#closers.push(() => closePair(pair));
     for (const side of ['source', 'target'] as const) {
@@ -101,9 +105,9 @@ export class Context {
 
   temporalUnreachable(): CliFailure {
     const address = this.addresses.get('temporal')?.address ?? 'localhost:7233';
-    const message = `Temporal at ${address} cannot be reached; start it, or set TEMPORAL_ADDRESS (on this machine: npm run stack)`;
+    const message = `Temporal at ${address} cannot be reached; start it, or set TEMPORAL_ADDRESS ${HERE}`;
     const next =
-      this.#command === 'rollback'
+      this.#typed.command === 'rollback'
         ? [this.line('rollback', '--direct', ...this.#input.words, '--reason "..."')]
         : [];
     return new CliFailure('unreachable', message, { next });
@@ -132,15 +136,25 @@ export class Context {
     return tenantWorkflowId((await this.plan()).name, tenant);
   }
 
-  /** Who changes something, and why: kept in the audit. Asked for on a terminal. */
-  async who(): Promise<Who> {
-    const reason =
-      this.#input.text('reason') ?? (this.terminal.canAsk ? await ask('Reason (kept in the audit): ') : '');
+  /** Who changes something, and why: kept in the audit. Asked for on a terminal, once. */
+  who(): Promise<Who> {
+    this.#who ??= this.#askWho();
+    return this.#who;
+  }
+
+  async #askWho(): Promise<Who> {
+    const reason = this.#input.text('reason') ?? (await this.#askReason());
     if (reason.trim() === '')
-      throw new CliFailure('usage', `${this.#command} needs --reason "..."; it is kept in the audit`);
+      throw new CliFailure('usage', `${this.#typed.command} needs --reason "..."; it is kept in the audit`);
     if (reason.length > REASON_MAX)
       throw new CliFailure('usage', `--reason is longer than ${REASON_MAX} characters; shorten it`);
     return { actor: this.actor(), reason: oneLine(reason) };
+  }
+
+  /** A dry run keeps nothing, so it needs no reason. */
+  async #askReason(): Promise<string> {
+    if (this.#input.has('dryRun')) return '...';
+    return this.terminal.canAsk ? ask('Reason (kept in the audit): ') : '';
   }
 
   actor(): string {
@@ -154,17 +168,25 @@ export class Context {
   /** A command to type next, with the plan that this one was given. */
   line(...words: readonly string[]): string {
     const plan = this.#input.text('plan');
-    const command = words.map((word) => (word.startsWith('--') ? word : quoted(word)));
-    return ['switchback', ...(plan === null ? [] : ['--plan', quoted(plan)]), ...command].join(' ');
+    return ['switchback', ...(plan === null ? [] : ['--plan', quoted(plan)]), ...words.map(shown)].join(' ');
+  }
+
+  /** The command that was typed, without its dry run. */
+  again(): string {
+    const words = this.#typed.argv.filter((word) => word !== '--dry-run');
+    const reason = this.#input.text('reason') === null ? [REASON] : [];
+    const typed = words.map((word) => (/^--[\w-]+$/.test(word) ? word : quoted(word)));
+    return ['switchback', ...typed, ...reason].join(' ');
   }
 
   /** As `line`, for a change. */
   change(...words: readonly string[]): string {
-    return this.line(...words, '--reason "..."');
+    return this.line(...words, REASON);
   }
 }
 
-const isSet = (env: Env, name: string): boolean => (env[name] ?? '') !== '';
+const REASON = '--reason "..."';
+const shown = (word: string): string => (word.startsWith('--') ? word : quoted(word));
 
 export function tenantsOf(plan: Plan): string[] {
   const named = plan.waves.flatMap((wave) => wave.tenants);

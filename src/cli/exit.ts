@@ -15,6 +15,9 @@ export const EXITS = {
   interrupted: { code: 130, means: 'ended by Ctrl-C before it was done' },
 } as const satisfies Record<string, { readonly code: number; readonly means: string }>;
 
+/** What to start, for whoever tries it out. */
+export const HERE = '(on this machine: npm run stack)';
+
 export type ExitKind = keyof typeof EXITS;
 
 export interface FailureDetails {

@@ -10,7 +10,7 @@ import {
 } from '../domain/errors.ts';
 import { RETENTION_HOURS } from '../domain/search-attributes.ts';
 import type { Context } from './context.ts';
-import { CliFailure } from './exit.ts';
+import { CliFailure, HERE } from './exit.ts';
 
 /** Unknown schema or table: of the control schema, since tables of the plan are looked up first. */
 const NOT_INSTALLED = new Set([1049, 1146]);
@@ -44,7 +44,7 @@ function located(
 
 function unreachable(error: TransientDatabaseError, context: Context): CliFailure {
   const { text, variable } = located(error.message.replace(/; is the server up\?$/, ''), context);
-  const help = variable === null ? 'try again' : `start that server, or correct ${variable}`;
+  const help = variable === null ? 'try again' : `start that server, or correct ${variable} ${HERE}`;
   return new CliFailure('unreachable', `${text}; ${help}`);
 }
 

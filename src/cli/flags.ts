@@ -14,10 +14,18 @@ export async function showFlags(context: Context, only: string | null): Promise<
     readStages(pair.source, pair.control, -1),
     readNodes(pair.source, pair.control),
   ]);
+  const alive = leases.filter((node) => node.live);
   const stages = rows
     .filter(({ tenant }) => only === null || tenant === only)
     .sort((a, b) => (a.tenant < b.tenant ? -1 : 1))
-    .map(({ tenant, stage, epoch, version, dirty }) => ({ tenant, stage, epoch, version, dirty }));
+    .map(({ tenant, stage, epoch, version, dirty }) => ({
+      tenant,
+      stage,
+      epoch,
+      version,
+      dirty,
+      following: alive.filter((node) => node.version >= version).length,
+    }));
   if (only !== null && stages.length === 0) {
     await context.tenant(only);
     throw new CliFailure('not-found', `${oneLine(only)} has no stage yet: it was not started`, {
@@ -32,19 +40,22 @@ export async function showFlags(context: Context, only: string | null): Promise<
     live,
     seenAt,
     behind: Math.max(0, newest - version),
+    // A node that has acknowledged a version follows every epoch up to it.
+    missing: stages.filter((row) => row.version > version).map(({ tenant, epoch }) => ({ tenant, epoch })),
   }));
   const behind = nodes.filter((node) => node.live && node.behind > 0).length;
   return {
     data: { version: newest, stages, nodes },
     lines: [
       ...aligned(
-        ['TENANT', 'STAGE', 'EPOCH', 'VERSION', 'DIRTY'],
-        stages.map(({ tenant, stage, epoch, version, dirty }) => [
+        ['TENANT', 'STAGE', 'EPOCH', 'VERSION', 'DIRTY', 'FOLLOWED BY'],
+        stages.map(({ tenant, stage, epoch, version, dirty, following }) => [
           oneLine(tenant),
           stage,
           String(epoch),
           String(version),
           dirty ? 'yes' : 'no',
+          `${following} of ${alive.length}`,
         ]),
       ),
       '',
@@ -55,7 +66,7 @@ export async function showFlags(context: Context, only: string | null): Promise<
           oneLine(node.service),
           String(node.version),
           node.live ? 'yes' : 'no',
-          node.behind === 0 ? 'no' : `${node.behind} changes`,
+          node.behind === 0 ? 'no' : sayMissing(node.missing),
         ]),
       ),
       nodes.length === 0
@@ -63,4 +74,13 @@ export async function showFlags(context: Context, only: string | null): Promise<
         : `${behind === 0 ? 'Every live node follows' : `${behind} live nodes are behind`} version ${newest}.`,
     ],
   };
+}
+
+const NAMED = 3;
+
+/** What a node has not seen yet, by tenant and epoch. */
+function sayMissing(missing: readonly { tenant: string; epoch: number }[]): string {
+  const named = missing.slice(0, NAMED).map(({ tenant, epoch }) => `${oneLine(tenant)} epoch ${epoch}`);
+  const more = missing.length > NAMED ? [`${missing.length - NAMED} more`] : [];
+  return [...named, ...more].join(', ');
 }

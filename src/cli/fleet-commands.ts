@@ -26,7 +26,13 @@ function fleetOrder(name: FleetCommandName): CommandRow {
     summary,
     does: `${summary}${name === 'add' ? " Its wave is the plan's." : ''}\n\nSent to the fleet's workflow as an update; when no worker answers within 3 s, as a signal with the same request id.`,
     examples: [FLEET_EXAMPLES[name]],
-    load: async () => ({ run: (await import('./fleet-order.ts')).order(name) }),
+    load: async () => {
+      const [{ order }, { orderPreview }] = await Promise.all([
+        import('./fleet-order.ts'),
+        import('./fleet-preview.ts'),
+      ]);
+      return { run: order(name), dryRun: orderPreview(name) };
+    },
   };
 }
 
@@ -50,7 +56,7 @@ export const FLEET_ROWS: readonly CommandRow[] = [
   {
     name: 'fleet rollback', group: FLEET, args: [],
     options: [
-      { flags: '--wave <name>', does: 'Every tenant of the wave that reads from the target.' },
+      { flags: '--wave <wave>', does: 'Every tenant of the wave that reads from the target.' },
       { flags: '--all', does: 'Every tenant that reads from the target.' },
       ...WHO, REQUEST_ID,
     ],

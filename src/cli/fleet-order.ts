@@ -1,7 +1,7 @@
 /** Orders to the fleet: an update, answered at once; without a worker a signal with the same request id. */
 import { randomUUID } from 'node:crypto';
 
-import { parseFleetCommand, type FleetCommandName } from '../domain/fleet-command.ts';
+import { parseFleetCommand, type FleetCommand, type FleetCommandName } from '../domain/fleet-command.ts';
 import { fleetWorkflowId } from '../domain/ids.ts';
 import { waveOf } from '../domain/plan.ts';
 import type { FleetReceipt } from '../../workflows/messages.ts';
@@ -19,12 +19,22 @@ export interface FleetPayload {
   readonly wave?: string;
 }
 
+export function commandOf(name: FleetCommandName, payload: FleetPayload): FleetCommand {
+  const parsed = parseFleetCommand(name, payload);
+  if (!parsed.ok) throw new CliFailure('usage', parsed.why);
+  return parsed.command;
+}
+
+export const noFleet = (context: Context): CliFailure =>
+  new CliFailure('not-found', 'no fleet of this plan is running', {
+    next: [context.change('fleet', 'start')],
+  });
+
 export const order =
   (name: FleetCommandName): Handler =>
   async (context, input) => {
     const payload = await payloadOf(context, name, input);
-    const parsed = parseFleetCommand(name, payload);
-    if (!parsed.ok) throw new CliFailure('usage', parsed.why);
+    commandOf(name, payload);
     const receipt = await send(context, name, payload);
     const next = [context.line('fleet', 'status')];
     if (receipt === null) {
@@ -44,7 +54,11 @@ export const order =
     };
   };
 
-async function payloadOf(context: Context, name: FleetCommandName, input: Input): Promise<FleetPayload> {
+export async function payloadOf(
+  context: Context,
+  name: FleetCommandName,
+  input: Input,
+): Promise<FleetPayload> {
   const requestId = input.text('requestId') ?? randomUUID();
   const tenant = input.word(0);
   if (tenant === null) return { requestId, ...(await context.who()) };
@@ -86,10 +100,7 @@ export async function send(
           next: [context.line('fleet', 'status')],
         },
       );
-    if (error instanceof errors.WorkflowNotFoundError)
-      throw new CliFailure('not-found', 'no fleet of this plan is running', {
-        next: [context.change('fleet', 'start')],
-      });
+    if (error instanceof errors.WorkflowNotFoundError) throw noFleet(context);
     if (!(error instanceof errors.WorkflowUpdateRPCTimeoutOrCancelledError)) throw error;
     await handle.signal(name, payload);
     return null;

@@ -7,7 +7,7 @@ import { silentFor } from '../db/presence.ts';
 import { readProgressRows, type Activity, type Progress } from '../db/progress.ts';
 import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
-import { qualified } from '../db/sql.ts';
+import { list, qualified, tenantLiteral } from '../db/sql.ts';
 import { alteredTables } from '../db/shapes.ts';
 import { refusedTimes } from '../db/time-windows.ts';
 import { readNodes, readStages, type NodeLease, type StageRow } from '../db/stages.ts';
@@ -64,6 +64,8 @@ export interface Fleet extends CaptureFacts {
   readonly tenants: readonly TenantState[];
   /** Tenants of the plan that nobody started. */
   readonly notStarted: readonly string[];
+  /** Of them: their run was started, and no worker took it up yet. */
+  readonly awaitingWorker: readonly string[];
   readonly targetReachable: boolean;
   /** No worker was heard of for so long; null: one is alive. */
   readonly noWorkerForMs: Milliseconds | null;
@@ -99,16 +101,28 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
     .map((migration) => stateOf(migration, facts, plan))
     .sort((a, b) => URGENCY[a.mode] - URGENCY[b.mode]);
   const started = new Set(migrations.map(({ tenant }) => tenant));
+  const notStarted = known.filter((tenant) => !started.has(tenant));
   return {
     at: iso(facts.now),
     ...captureFacts(plan.capture),
     tenants,
-    notStarted: known.filter((tenant) => !started.has(tenant)),
+    notStarted,
+    awaitingWorker: await toldToStart(pair, notStarted),
     targetReachable: facts.cursors !== null,
     noWorkerForMs,
     altered,
     byKey,
   };
+}
+
+/** A run that no worker took up yet has left nothing here but the entry of whoever started it. */
+async function toldToStart({ source, control }: Pair, tenants: readonly string[]): Promise<string[]> {
+  if (tenants.length === 0) return [];
+  const rows = await source.rows(
+    `SELECT DISTINCT tenant FROM ${qualified(control, 'audit')} WHERE tenant IN (${list(tenants.map(tenantLiteral))}) AND event IN ('start', 'start --adopt')`,
+  );
+  const told = new Set(rows.map((row) => row['tenant']!));
+  return tenants.filter((tenant) => told.has(tenant));
 }
 
 async function readFacts(pair: Pair): Promise<Facts> {

@@ -50,6 +50,12 @@ export function phase(text: string): string {
   throw new InvalidArgumentError(`phases are ${Object.keys(PHASES).join(', ')}`);
 }
 
+/** As Temporal takes it in a name: the version of a release, a commit. */
+export function buildId(text: string): string {
+  if (/^[\w][\w.+-]{0,99}$/.test(text)) return text;
+  throw new InvalidArgumentError('give up to 100 letters, digits, dots and dashes, such as v2 or a commit');
+}
+
 /** @returns an ISO time; a duration counts from now. */
 export function until(text: string): string {
   const duration = parseDuration(text);

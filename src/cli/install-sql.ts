@@ -10,11 +10,7 @@ import { createTriggerSql } from '../db/triggers.ts';
 import { DatabaseError } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import { tenantsWithSchemas } from '../domain/tenant-schema.ts';
-
-export interface Statement {
-  readonly side: 'source' | 'target';
-  readonly statement: string;
-}
+import type { Statement } from './dry-run.ts';
 
 export async function installSql(plan: Plan, pair: Pair, withTarget: boolean): Promise<Statement[]> {
   const tables: string[] = [];

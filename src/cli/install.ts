@@ -3,7 +3,7 @@
  * touches: with a problem in the way nothing is changed. Safe to repeat.
  */
 import type { Capture } from '../domain/capture.ts';
-import type { Problem } from '../domain/errors.ts';
+import { formatProblem, type Problem } from '../domain/errors.ts';
 import type { Plan } from '../domain/plan.ts';
 import { registerTables } from '../db/capture.ts';
 import { installMode } from '../db/capture-install.ts';
@@ -15,7 +15,8 @@ import { appendAudit } from '../db/stages.ts';
 import { createTargetSchema, planTargetSchema } from '../db/target-schema.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
-import { firstTenant, some } from './context.ts';
+import { firstTenant, some, type Context } from './context.ts';
+import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
 import { installSql } from './install-sql.ts';
 
@@ -23,14 +24,9 @@ export const run: Handler = async (context, input) => {
   const plan = await context.plan();
   const pair = await context.pair();
   const withTarget = input.has('targetSchema');
-  if (input.has('dryRun'))
-    return {
-      ...(await dryRun(plan, pair, withTarget)),
-      next: [context.change('install', ...(withTarget ? ['--target-schema'] : []))],
-    };
   const who = await context.who();
   const problems = await obstacles(plan, pair, withTarget);
-  if (problems.length > 0) throw inTheWay(plan, problems);
+  if (problems.length > 0) throw inTheWay(context, plan, problems);
   const report = (line: string): void => context.terminal.note(line);
   const created = withTarget ? await createTargets(plan, pair) : [];
   await installControl(pair.source, pair.target, pair.control);
@@ -89,10 +85,16 @@ async function createTargets(plan: Plan, pair: Pair): Promise<string[]> {
   return created;
 }
 
-const inTheWay = (plan: Plan, problems: readonly Problem[]): CliFailure => {
+const inTheWay = (context: Context, plan: Plan, problems: readonly Problem[]): CliFailure => {
   const message = `nothing was installed: ${problems.length} ${problems.length === 1 ? 'problem is' : 'problems are'} in the way of ${plan.name}`;
-  return new CliFailure('usage', message, { problems });
+  return new CliFailure('usage', message, { problems, next: mendedBy(context, problems) });
 };
+
+/** Tables that the target lacks are what a first install most often meets. */
+const mendedBy = (context: Context, problems: readonly Problem[]): string[] =>
+  problems.some(({ remedy }) => remedy.includes('install --target-schema'))
+    ? [context.change('install', '--target-schema')]
+    : [];
 
 /** What preflight says, without what this very installation mends. */
 const obstacles = (plan: Plan, pair: Pair, withTarget: boolean): Promise<Problem[]> =>
@@ -112,20 +114,15 @@ async function obstaclesOf(plan: Plan, pair: Pair, withTarget: boolean): Promise
   return [...others, ...differences.filter((problem) => !known.has(JSON.stringify(problem)))];
 }
 
-async function dryRun(plan: Plan, pair: Pair, withTarget: boolean) {
+export const dryRun = dryRunOf(async (context, input) => {
+  const [plan, pair] = await Promise.all([context.plan(), context.pair()]);
+  const withTarget = input.has('targetSchema');
   const problems = await obstacles(plan, pair, withTarget);
-  const sql = await installSql(plan, pair, withTarget);
-  const statements = sql.map(({ side, statement }) => `-- ${side}\n${forClient(statement)}`);
-  const notes = problems.map(
-    ({ field, value, problem, remedy }) => `-- in the way: ${field}: ${value} ${problem}; ${remedy}`,
-  );
   return {
-    data: { dryRun: true, sql, problems },
-    lines: [...notes, ...statements, `-- ${sql.length} statements; nothing was changed`],
-    kind: problems.length > 0 ? ('usage' as const) : ('ok' as const),
+    changes: [],
+    sql: await installSql(plan, pair, withTarget),
+    blocks: problems.map(formatProblem),
+    kind: 'usage',
+    ...(problems.length === 0 ? {} : { next: mendedBy(context, problems) }),
   };
-}
-
-/** As the mysql client takes it: the body of a trigger holds semicolons. */
-const forClient = (statement: string): string =>
-  statement.includes(';') ? `DELIMITER $$\n${statement}$$\nDELIMITER ;` : `${statement};`;
+});

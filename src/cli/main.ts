@@ -1,5 +1,4 @@
 /** The `switchback` command. */
-import { main } from './program.ts';
 
 // `switchback status | head` ends quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -7,4 +6,10 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-process.exitCode = await main(process.argv.slice(2), process);
+const [first, ...rest] = process.argv.slice(2);
+
+// Asked at every Tab: it needs the table of commands only.
+process.exitCode =
+  first === 'complete'
+    ? (await import('./complete.ts')).complete(rest, (text) => process.stdout.write(text))
+    : await (await import('./program.ts')).main(process.argv.slice(2), process);

@@ -1,7 +1,7 @@
 /** Sends one order to a tenant's workflow: as an update, which answers; without a worker as a signal, which waits. */
 import type { WorkflowHandle } from '@temporalio/client';
 
-import { parseCommand, type CommandName } from '../domain/command.ts';
+import { parseCommand, type Command, type CommandName } from '../domain/command.ts';
 import type { Receipt } from '../../workflows/messages.ts';
 import type { Context } from './context.ts';
 import { TEMPORAL_WAIT } from './context.ts';
@@ -30,10 +30,16 @@ export interface Order {
   readonly payload: Payload;
 }
 
-/** @throws CliFailure when the words are wrong, there is no run, or the workflow refuses */
-export async function sendOrder(context: Context, { tenant, name, payload }: Order): Promise<Answer> {
+/** @throws CliFailure when the words are wrong */
+export function commandOf({ name, payload }: Order): Command {
   const parsed = parseCommand(name, payload);
   if (!parsed.ok) throw new CliFailure('usage', inFlags(parsed.why));
+  return parsed.command;
+}
+
+/** @throws CliFailure when the words are wrong, there is no run, or the workflow refuses */
+export async function sendOrder(context: Context, { tenant, name, payload }: Order): Promise<Answer> {
+  commandOf({ tenant, name, payload });
   const [{ client }, errors] = await Promise.all([context.temporal(), import('@temporalio/client')]);
   const handle = client.workflow.getHandle(await context.workflowId(tenant));
   try {
@@ -93,7 +99,7 @@ const FLAGS: Readonly<Record<string, string>> = {
 };
 
 /** The contract speaks of JSON fields; whoever typed a command knows them as options. */
-const inFlags = (text: string): string =>
+export const inFlags = (text: string): string =>
   text
     .replace(/, as in \{.*$/, '')
     .replaceAll(/"(gate|until|rowsPerSecond|of|requestId)"/g, (_, field: string) => FLAGS[field]!)

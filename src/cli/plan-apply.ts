@@ -10,6 +10,7 @@ import { appendAudit } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
 import { tenantsOf, type Context, type Who } from './context.ts';
+import { dryRunOf, type Change, type Send } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
 import { noRun } from './order.ts';
 import { oneLine } from './terminal.ts';
@@ -21,6 +22,41 @@ interface Applied {
   readonly tenant: string;
   readonly changes: readonly string[];
 }
+
+/** The same look at every run; nothing is signalled. */
+export const dryRun = dryRunOf(async (context, input) => {
+  const plan = await context.plan();
+  const one = input.word(0);
+  const tenants = one === null ? tenantsOf(plan) : [await context.tenant(one)];
+  const { client } = await context.temporal();
+  const runs = await Promise.all(
+    tenants.map(async (tenant) => ({
+      tenant,
+      workflowId: await context.workflowId(tenant),
+      plan: tenantPlan(plan, tenant) as RunPlan,
+    })),
+  );
+  const fleet = { tenant: null, workflowId: fleetWorkflowId(plan.name), plan: fleetPlan(plan) };
+  const changes: Change[] = [];
+  const sends: Send[] = [];
+  let open = 0;
+  for (const run of one === null ? [fleet, ...runs] : runs) {
+    const running = await planOfRun(client, run.workflowId);
+    if (running === null) continue;
+    open += 1;
+    const found = changed(running, run.plan);
+    if (found.length === 0) continue;
+    changes.push(...found.map((change) => ({ tenant: run.tenant, ...change })));
+    sends.push({ to: run.workflowId, as: 'signal', name: 'applyPlan', payload: run.plan });
+  }
+  if (open === 0) throw one === null ? nothingRuns(context) : await noRun(context, one);
+  return { changes, sends };
+});
+
+const nothingRuns = (context: Context): CliFailure =>
+  new CliFailure('not-found', 'no migration of this plan is running', {
+    next: [context.change('start', 'TENANT')],
+  });
 
 export const run: Handler = async (context, input) => {
   const plan = await context.plan();
@@ -40,10 +76,7 @@ export const run: Handler = async (context, input) => {
     applied.push({ tenant, changes });
   }
   const fleet = one === null ? await give(client, fleetWorkflowId(plan.name), fleetPlan(plan)) : null;
-  if (applied.length === 0 && fleet === null)
-    throw new CliFailure('not-found', 'no migration of this plan is running', {
-      next: [context.change('start', 'TENANT')],
-    });
+  if (applied.length === 0 && fleet === null) throw nothingRuns(context);
   const absent = fleet === null ? [] : await notEnrolled(pair, plan);
   return {
     data: { applied, fleet, notInFleet: absent },
@@ -119,15 +152,19 @@ async function planOfRun(client: Client, workflowId: string): Promise<RunPlan | 
 }
 
 /** @returns lines such as `durations.soak: 7d → 3d` */
-export function differences(before: RunPlan, after: RunPlan): string[] {
+export const differences = (before: RunPlan, after: RunPlan): string[] =>
+  changed(before, after).map(({ what, from, to }) => `${what}: ${from ?? 'not set'} → ${to ?? 'not set'}`);
+
+function changed(before: RunPlan, after: RunPlan): Omit<Change, 'tenant'>[] {
   const from = flat(before);
   const to = flat(after);
   return [...new Set([...from.keys(), ...to.keys()])]
     .filter((path) => from.get(path) !== to.get(path))
-    .map((path) => `${path}: ${from.get(path) ?? 'not set'} → ${to.get(path) ?? 'not set'}`);
+    .map((what) => ({ what, from: from.get(what) ?? null, to: to.get(what) ?? null }));
 }
 
-const IS_DURATION = /^durations\.|^limits\.(windowTarget|throttle\.replicaLag)$|^waves\.\d+\.(every|soak)$/;
+const IS_DURATION =
+  /^durations\.|^limits\.(windowTarget|throttle\.replicaLag)$|^gates\.(replicaLag|retention)$|^waves\.\d+\.(every|soak)$/;
 const IS_TIME = /^freeze\.\d+\.(from|to)$/;
 
 function flat(value: unknown, path = '', found = new Map<string, string>()): Map<string, string> {

@@ -19,15 +19,17 @@ import type { Context } from './context.ts';
 import { firstTenant, tenantsOf } from './context.ts';
 import { CliFailure } from './exit.ts';
 import { explain } from './faults.ts';
+import { lookAtRedis } from './redis.ts';
 import { oneLine } from './terminal.ts';
 
 export const run: Handler = async (context) => {
   const plan = await context.plan();
   const pair = await context.pair();
-  const [found, load, cluster, byKey] = await Promise.all([
+  const [found, load, cluster, redis, byKey] = await Promise.all([
     preflight(plan, { source: pair.source, target: pair.target }),
     lookAtLoad(plan, pair),
     lookAtCluster(context),
+    lookAtRedis(plan, context),
     refusedTimes(pair).catch(() => []), // a source that can't be read is among the problems
   ]);
   const problems = [...found, ...load.problems, ...cluster.problems];
@@ -37,7 +39,7 @@ export const run: Handler = async (context) => {
     throw new CliFailure('usage', message, { problems, next });
   }
   const tenants = plan.waves.flatMap((wave) => wave.tenants);
-  const warnings = [...byKey, ...load.warnings, ...cluster.warnings];
+  const warnings = [...byKey, ...load.warnings, ...cluster.warnings, ...redis];
   const executors = await lookAtExecutors(plan, pair);
   const triggerColumns = await lookAtTriggers(plan, pair);
   const capture = captureFacts(plan.capture);
@@ -138,15 +140,19 @@ interface Cluster {
 /** A cluster that is not up yet is no problem of the plan; `start` asks again. */
 async function lookAtCluster(context: Context): Promise<Cluster> {
   try {
-    const { missing, names, retention } = await checkCluster(await context.temporal(), await context.plan());
+    const plan = await context.plan();
+    const { missing, names, retention } = await checkCluster(await context.temporal(), plan);
+    const field = 'temporal.namespace';
     const problem = 'are not search attributes of the namespace yet';
     const remedy = 'create them with the commands below';
     return {
-      problems:
-        missing.length === 0
+      problems: [
+        ...(missing.length === 0 ? [] : [{ field, value: names.join(', '), problem, remedy }]),
+        ...(retention === null
           ? []
-          : [{ field: 'temporal.namespace', value: names.join(', '), problem, remedy }],
-      warnings: retention === null ? [] : [retention.says],
+          : [{ field, value: plan.temporal.namespace, problem: retention.says, remedy: retention.remedy }]),
+      ],
+      warnings: [],
       commands: [...missing, ...(retention === null ? [] : [retention.command])],
     };
   } catch (error) {

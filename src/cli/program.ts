@@ -9,13 +9,15 @@ import {
   GROUP_SUMMARIES,
   HELP_AFTER,
   type CommandRow,
+  type Handler,
   type OptionRow,
 } from './commands.ts';
 import { Context } from './context.ts';
 import { CliFailure, EXITS } from './exit.ts';
 import { explain } from './faults.ts';
 import { Input } from './input.ts';
-import { Terminal, type Streams } from './terminal.ts';
+import { suggestions } from './suggestions.ts';
+import { oneLine, Terminal, type Streams } from './terminal.ts';
 
 interface Chosen {
   readonly row: CommandRow;
@@ -27,7 +29,7 @@ export async function main(argv: readonly string[], streams: Streams): Promise<n
   const words = argv.length === 0 ? ['--help'] : argv;
   const chosen = await choose(words, terminal);
   if (typeof chosen === 'number') return chosen;
-  const context = new Context(terminal, streams.env, chosen.row.name, chosen.input);
+  const context = new Context(terminal, streams.env, { command: chosen.row.name, argv }, chosen.input);
   const stop = (): void => {
     // The second Ctrl-C does not wait.
     if (context.stopping.signal.aborted) process.exit(130);
@@ -36,8 +38,7 @@ export async function main(argv: readonly string[], streams: Streams): Promise<n
   };
   process.on('SIGINT', stop).on('SIGTERM', stop);
   try {
-    const { run } = await chosen.row.load();
-    const outcome = await run(context, chosen.input);
+    const outcome = await (await handlerOf(chosen))(context, chosen.input);
     terminal.show(outcome);
     return EXITS[outcome.kind ?? 'ok'].code;
   } catch (error) {
@@ -46,6 +47,14 @@ export async function main(argv: readonly string[], streams: Streams): Promise<n
     await context.close();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+/** A verb without a look of its own is not run instead. */
+async function handlerOf({ row, input }: Chosen): Promise<Handler> {
+  const { run, dryRun } = await row.load();
+  if (!input.has('dryRun')) return run;
+  if (dryRun === undefined) throw new CliFailure('usage', `${row.name} has no dry run`);
+  return dryRun;
 }
 
 function fail(terminal: Terminal, failure: CliFailure): number {
@@ -74,15 +83,20 @@ function complaint({ code, message }: CommanderError, words: readonly string[]):
     const known = COMMANDS.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => name);
     return `${group} needs a second word: ${known.join(', ')}`;
   }
+  const unknown = code === 'commander.unknownCommand' ? /'(.*)'/s.exec(message)?.[1] : undefined;
+  if (unknown !== undefined) return sayUnknown(unknown, group ?? null);
   const invalid = /^error: option '(--[\w-]+).*' argument '(.*)' is invalid\. (.*)$/s.exec(message);
   if (invalid !== null) return `${invalid[1]} '${invalid[2]}' is not valid; ${invalid[3]}`;
   const [first = '', hint] = message.replace(/^error: /, '').split('\n');
   const near = hint === undefined ? null : /Did you mean (?:one of )?(.*)\?/.exec(hint)?.[1];
-  const help =
-    code === 'commander.unknownCommand'
-      ? 'see switchback --help'
-      : `see switchback ${commandOf(words)}--help`;
+  const help = `see switchback ${commandOf(words)}--help`;
   return `${first.replace('. E', ': e').replace(/\.$/, '')}; ${near ? `did you mean ${near}?` : help}`;
+}
+
+function sayUnknown(word: string, group: string | null): string {
+  const typed = group === null ? word : `${group} ${word}`;
+  const meant = suggestions(word, group);
+  return `unknown command '${oneLine(typed)}'; ${meant.length === 0 ? `see switchback ${group === null ? '' : `${group} `}--help` : `did you mean ${meant.join(', or ')}?`}`;
 }
 
 const GROUPS = [

@@ -48,9 +48,13 @@ const shareOf = ({ rows, of }: Done): number | null =>
 
 function bar(done: Done): string {
   const share = shareOf(done);
-  if (share === null) return '';
-  const full = Math.round(share * BAR);
-  return `[${'#'.repeat(full)}${'-'.repeat(BAR - full)}] `;
+  return share === null ? '' : `${barOf(share, BAR)} `;
+}
+
+/** @param share 0 to 1 */
+export function barOf(share: number, width: number): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * width);
+  return `[${'#'.repeat(full)}${'-'.repeat(width - full)}]`;
 }
 
 /** @param took since the first row */

@@ -4,7 +4,10 @@ import { markRepaired, readDrift, type DriftRow } from '../db/ledger.ts';
 import { appendAudit } from '../db/stages.ts';
 import { loadTracked, type Pair, type Tracked } from '../db/tracked.ts';
 import type { Handler } from './commands.ts';
+import type { Context } from './context.ts';
+import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
+import type { Input } from './input.ts';
 import { keyText } from './keys-text.ts';
 import { oneLine } from './terminal.ts';
 
@@ -21,21 +24,40 @@ interface Repaired {
   readonly equal: boolean;
 }
 
-export const run: Handler = async (context, input) => {
+/** @returns what is open, and which of it was asked for */
+async function choose(context: Context, input: Input): Promise<Record<'open' | 'chosen', DriftRow[]>> {
   const { tenant } = input;
   const id = input.count('drift');
   if (id !== null && input.has('all'))
     throw new CliFailure('usage', 'repair takes --drift ID or --all, not both');
-  const who = await context.who();
-  const pair = await context.pair();
-  const open = await readDrift(pair, tenant, true, DRIFT_MAX);
+  await context.who();
+  const open = await readDrift(await context.pair(), tenant, true, DRIFT_MAX);
   const chosen = id === null ? open : open.filter((row) => row.id === id);
   if (id !== null && chosen.length === 0)
     throw new CliFailure('not-found', `${oneLine(tenant)} has no open drift ${id}`, {
       next: [context.line('why', tenant)],
     });
+  if (chosen.length === 0) await context.tenant(tenant);
+  return { open, chosen };
+}
+
+export const dryRun = dryRunOf(async (context, input) => {
+  const { chosen } = await choose(context, input);
+  const tracked = await loadTracked(await context.pair());
+  return {
+    changes: chosen.map(({ id, tableId, key, class: kind }) => {
+      const { table } = tracked.source(tableId);
+      const what = `drift #${id}: ${table.name} ${keyText(table, key)} on the target`;
+      return { tenant: input.tenant, what, from: kind, to: 'as on the source' };
+    }),
+  };
+});
+
+export const run: Handler = async (context, input) => {
+  const { tenant } = input;
+  const { open, chosen } = await choose(context, input);
+  const [who, pair] = await Promise.all([context.who(), context.pair()]);
   if (chosen.length === 0) {
-    await context.tenant(tenant);
     return {
       data: { tenant, repaired: [], left: 0 },
       lines: [`${oneLine(tenant)}: no open drift; nothing to repair.`],

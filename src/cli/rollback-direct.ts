@@ -12,9 +12,11 @@ import type { Pair } from '../db/tracked.ts';
 import { tripBackMany } from '../db/trip-back-many.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
+import { dryRunOf, type Preview } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
 import { awaitNodes, sayFollowed, type Followed } from './following.ts';
 import type { Input } from './input.ts';
+import { redisAway } from './redis.ts';
 import { oneLine, type Outcome } from './terminal.ts';
 
 const REDIS_WITHIN = 300;
@@ -26,13 +28,35 @@ interface Refused {
   readonly why: string;
 }
 
-export const run: Handler = async (context, input) => {
+export const run: Handler = async (context, input) => rollBack(context, input, namedBy(input));
+
+export const dryRun = dryRunOf((context, input) => previewRollBack(context, namedBy(input)));
+
+function namedBy(input: Input): string[] | null {
   const named = [...new Set(input.words)];
   const all = input.has('all');
   if (all === named.length > 0)
     throw new CliFailure('usage', 'rollback --direct needs tenants, or --all, and not both');
-  return rollBack(context, input, all ? null : named);
-};
+  return all ? null : named;
+}
+
+/** @param named null: every tenant, and nobody is refused */
+export async function previewRollBack(
+  context: Context,
+  named: readonly string[] | null,
+): Promise<Preview & { readonly blocks: readonly string[] }> {
+  await context.who();
+  const pair = await context.pair();
+  const among = named === null ? null : new Set(named);
+  const flips = (await readStages(pair.source, pair.control, -1)).filter(
+    ({ tenant, stage }) => stage === 'read-target' && (among === null || among.has(tenant)),
+  );
+  const refused = named === null ? [] : await whoWasNot(pair, named, flips);
+  return {
+    changes: flips.map(({ tenant, stage }) => ({ tenant, what: 'stage', from: stage, to: 'shadow-read' })),
+    blocks: refused.map(({ tenant, why }) => `${tenant}: ${why}`),
+  };
+}
 
 /** @param named null: every tenant; those that do not read from the target are only listed */
 export async function rollBack(
@@ -48,6 +72,10 @@ export async function rollBack(
   const refused = await whoWasNot(pair, named, flipped);
   const published = flipped.length > 0 && (await publisher.ready(REDIS_WITHIN));
   if (published) await Promise.all(flipped.map((row) => publisher.publish(row)));
+  const away = redisAway(await context.plan(), context);
+  const redis = published
+    ? 'Redis told the nodes'
+    : `${away ?? 'The plan names no Redis'}: the nodes find the flip at their poll`;
   const last = flipped.at(-1);
   const followed = last === undefined ? null : await awaitNodes(pair, last, NODES_WITHIN);
   const all = named === null;
@@ -58,7 +86,7 @@ export async function rollBack(
         (row) => `${oneLine(row.tenant)}: reads come from the source (shadow-read, epoch ${row.epoch}).`,
       ),
       ...refused.map(({ tenant, why }) => `${oneLine(tenant)}: refused: ${why}.`),
-      ...summary({ flipped, followed, published, all }),
+      ...summary({ flipped, followed, redis, all }),
     ],
     next: flipped.slice(0, NEXT_MAX).map((row) => context.line('why', row.tenant)),
     kind: kindOf({ refused, all, followed }),
@@ -89,16 +117,13 @@ async function whoWasNot(
 interface Summary {
   readonly flipped: readonly StageRow[];
   readonly followed: Followed | null;
-  readonly published: boolean;
+  readonly redis: string;
   readonly all: boolean;
 }
 
-function summary({ flipped, followed, published, all }: Summary): string[] {
+function summary({ flipped, followed, redis, all }: Summary): string[] {
   if (followed === null)
     return [all ? 'No tenant reads from the target: nothing was flipped.' : 'Nothing was flipped.'];
-  const redis = published
-    ? 'Redis told the nodes'
-    : 'Redis did not answer, so the nodes found it at their poll';
   return [
     `${redis}; ${sayFollowed(followed)}.`,
     `Dual writes go on. ${flipped.length === 1 ? 'Its workflow adopts' : 'Their workflows adopt'} the flip: shadow, stopped.`,

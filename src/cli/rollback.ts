@@ -2,8 +2,10 @@
 import { SECOND } from '../domain/duration.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
+import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
 import { awaitNodes, awaitOrder, sayFollowed } from './following.ts';
+import type { Input } from './input.ts';
 import { sendOrder } from './order.ts';
 import { oneLine, type Outcome } from './terminal.ts';
 import { describe, payloadOf } from './verb.ts';
@@ -11,14 +13,27 @@ import { describe, payloadOf } from './verb.ts';
 const FLIP_WITHIN = 15 * SECOND;
 const NODES_WITHIN = 10 * SECOND;
 
-export const run: Handler = async (context, input) => {
+function oneTenant(input: Input): string {
   const { words } = input;
-  if (input.has('direct')) return (await import('./rollback-direct.ts')).run(context, input);
   if (input.has('all') || words.length > 1)
     throw new CliFailure('usage', 'rollback takes one tenant; with --direct it takes several, or --all');
   const [tenant] = words;
   if (tenant === undefined)
     throw new CliFailure('usage', 'rollback needs a tenant, such as: switchback rollback acme');
+  return tenant;
+}
+
+export const dryRun: Handler = async (context, input) => {
+  if (input.has('direct')) return (await import('./rollback-direct.ts')).dryRun(context, input);
+  const tenant = oneTenant(input);
+  const payload = await payloadOf(context, input);
+  const { previewOrder } = await import('./order-preview.ts');
+  return dryRunOf(() => previewOrder(context, { tenant, name: 'rollback', payload }))(context, input);
+};
+
+export const run: Handler = async (context, input) => {
+  if (input.has('direct')) return (await import('./rollback-direct.ts')).run(context, input);
+  const tenant = oneTenant(input);
   const payload = await payloadOf(context, input);
   const answer = await sendOrder(context, { tenant, name: 'rollback', payload });
   const done = describe(context, { tenant, name: 'rollback', requestId: payload.requestId, answer });

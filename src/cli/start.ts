@@ -5,6 +5,7 @@ import { taskQueue } from '../domain/ids.ts';
 import { tenantPlan, type Plan } from '../domain/plan.ts';
 import { SHARED } from '../domain/stage.ts';
 import { planOf } from '../domain/tenant-schema.ts';
+import { formatProblem } from '../domain/errors.ts';
 import { readMigration } from '../db/migrations.ts';
 import { appendAudit } from '../db/stages.ts';
 import type { Pair } from '../db/tracked.ts';
@@ -13,22 +14,62 @@ import { captureFacts, captureNote } from './capture-text.ts';
 import { checkCluster } from './cluster.ts';
 import type { Handler } from './commands.ts';
 import type { Context, Who } from './context.ts';
+import { dryRunOf, type Send } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
+import type { Input } from './input.ts';
 import { oneLine } from './terminal.ts';
 
-export const run: Handler = async (context, input) => {
+/** The same questions as a start asks; then what preflight, its first phase, would find. */
+export const dryRun = dryRunOf(async (context, input) => {
+  const { scene, tenant } = await setTheScene(context, input);
+  const { plan, pair, client } = scene;
+  const workflowId = await context.workflowId(tenant);
+  const adopting = input.has('adopt');
+  const isOpen = (await openRun(client, workflowId)) !== null;
+  if (!adopting) await requireFresh(scene, tenant);
+  const tenants = [...((await sharedToStart(scene, tenant)) ? [SHARED] : []), ...(isOpen ? [] : [tenant])];
+  const { preflight } = await import('../db/preflight.ts');
+  const problems = adopting ? [] : await preflight(plan, { source: pair.source, target: pair.target });
+  const starts = tenants.map(async (one): Promise<Send> => {
+    const start: TenantInput = {
+      tenant: one,
+      plan: tenantPlan(plan, one),
+      adopt: adopting && one === tenant,
+    };
+    return { to: await context.workflowId(one), as: 'start', name: 'tenantMigration', payload: start };
+  });
+  return {
+    changes: adopting
+      ? [{ tenant, what: 'run', from: isOpen ? 'open' : 'gone', to: 'has the tenant, held' }]
+      : tenants.map((one) => ({ tenant: one, what: 'phase', from: null, to: 'preflight' })),
+    sends: [
+      ...(await Promise.all(starts)),
+      ...(adopting && isOpen
+        ? [{ to: workflowId, as: 'signal' as const, name: 'adopt', payload: scene.who }]
+        : []),
+    ],
+    waits: problems.map((problem) => `preflight: ${formatProblem(problem)}`),
+  };
+});
+
+async function setTheScene(
+  context: Context,
+  input: Input,
+): Promise<{ readonly scene: Scene; readonly tenant: string }> {
   const plan = await context.plan();
   const tenant = await context.tenant(input.tenant);
   const who = await context.who();
   const [pair, temporal] = await Promise.all([context.pair(), context.temporal()]);
   await requireInstalled(context, pair, tenant);
   await requireAttributes(context);
-  const scene: Scene = { context, plan, pair, client: temporal.client, who };
+  return { scene: { context, plan, pair, client: temporal.client, who }, tenant };
+}
+
+export const run: Handler = async (context, input) => {
+  const { scene, tenant } = await setTheScene(context, input);
+  const { plan } = scene;
   const began: Began[] = [];
-  if (tenant !== SHARED && tenantPlan(plan, tenant).hasShared) {
-    const shared = await startShared(scene);
-    if (shared !== null) began.push(shared);
-  }
+  if (await sharedToStart(scene, tenant)) began.push(await launch(scene, SHARED, false));
   began.push(await (input.has('adopt') ? adopt(scene, tenant) : startNew(scene, tenant)));
   await noteWithoutWorker(scene);
   const capture = captureFacts(plan.capture);
@@ -80,7 +121,11 @@ export async function requireAttributes(context: Context): Promise<void> {
     const message = `the namespace has no search attributes ${names.join(', ')}; create them, then start again`;
     throw new CliFailure('usage', message, { next: missing });
   }
-  if (retention !== null) context.terminal.note(`note: ${retention.says}: ${retention.command}`);
+  if (retention !== null) {
+    const { namespace } = (await context.plan()).temporal;
+    const message = `namespace ${namespace} ${retention.says}; ${retention.remedy}`;
+    throw new CliFailure('usage', message, { next: [retention.command] });
+  }
 }
 
 const WORKFLOW_TASKS = 1;
@@ -103,21 +148,26 @@ export async function noteWithoutWorker({
   );
 }
 
-async function startShared(scene: Scene): Promise<Began | null> {
-  const { context, pair, client } = scene;
-  if ((await openRun(client, await context.workflowId(SHARED))) !== null) return null;
-  const record = await readMigration(pair.source, pair.control, SHARED);
-  if (record !== null && record.phase !== 'aborted') throw goneRun(context, SHARED, record.phase);
-  return launch(scene, SHARED, false);
+/** The shared tables move before the first tenant. */
+async function sharedToStart(scene: Scene, tenant: string): Promise<boolean> {
+  const { context, plan, client } = scene;
+  if (tenant === SHARED || !tenantPlan(plan, tenant).hasShared) return false;
+  if ((await openRun(client, await context.workflowId(SHARED))) !== null) return false;
+  await requireFresh(scene, SHARED);
+  return true;
 }
 
 async function startNew(scene: Scene, tenant: string): Promise<Began> {
-  const { context, pair, client } = scene;
+  await requireFresh(scene, tenant);
+  return launch(scene, tenant, false);
+}
+
+/** @throws CliFailure when the tenant runs, or stands somewhere without its run */
+async function requireFresh({ context, pair, client }: Scene, tenant: string): Promise<void> {
   const open = await openRun(client, await context.workflowId(tenant));
   if (open !== null) throw running(context, tenant);
   const record = await readMigration(pair.source, pair.control, tenant);
   if (record !== null && record.phase !== 'aborted') throw goneRun(context, tenant, record.phase);
-  return launch(scene, tenant, false);
 }
 
 async function adopt(scene: Scene, tenant: string): Promise<Began> {
@@ -193,10 +243,11 @@ async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<
     const place = planOf(plan, name);
     return [
       `Moves tenant **${oneLine(name)}** of migration **${plan.name}** (wave ${input.plan.wave}).`,
+      '',
       `- source \`${place.source.schema}\`, target \`${place.target.schema}\`, control schema \`${pair.control}\``,
       `- started by ${who.actor}: ${who.reason}`,
       `- \`switchback status ${oneLine(name)}\`, \`switchback why ${oneLine(name)}\` work without a worker`,
-      `- signals: pause, resume, advance, rollback, retry, waive, setPace, abort with {"requestId", "actor", "reason"}`,
+      '- signals: pause, resume, advance, rollback, retry, waive, setPace, abort; *Send a Signal* shows what each takes',
     ].join('\n');
   }
 }

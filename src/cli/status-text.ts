@@ -7,6 +7,7 @@ import type { Mode } from '../domain/phase.ts';
 import { captureLines } from './capture-text.ts';
 import type { Backfill, Fleet, TenantState, Work } from './fleet.ts';
 import { some } from './context.ts';
+import { barOf } from './progress.ts';
 import { oneLine, type Terminal } from './terminal.ts';
 
 type Paint = (text: string) => string;
@@ -52,6 +53,7 @@ const HEAD = [
   'JOURNAL',
   'COPIED',
   'ROWS/S',
+  'ETA',
   'CLEAN',
   'DRIFT',
   'NODES',
@@ -59,7 +61,8 @@ const HEAD = [
 ];
 
 export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
-  const { tenants, notStarted } = fleet;
+  const { tenants, awaitingWorker } = fleet;
+  const notStarted = fleet.notStarted.filter((tenant) => !awaitingWorker.includes(tenant));
   const modes = paint(terminal);
   const rows = tenants.map((state) => [
     oneLine(state.tenant),
@@ -69,15 +72,24 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     `${state.stage}${state.dirty ? ' (dirty)' : ''}`,
     String(state.epoch),
     journal(fleet, state),
-    copied(state.backfill),
+    `${bar(terminal, state.backfill)}${copied(state.backfill)}`,
     rate(state),
+    eta(state.backfill),
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
     `${state.nodes.following}/${state.nodes.live}`,
     clip(terminal, oneLine([state.reason, ...slow(fleet, state)].filter((text) => text !== null).join('; '))),
   ]);
   return [
-    ...(tenants.length === 0 ? ['No tenant was started yet.'] : aligned(HEAD, rows)),
+    ...(terminal.isTerminal && tenants.length > 0 ? [summary(fleet)] : []),
+    ...(tenants.length > 0
+      ? aligned(HEAD, rows)
+      : awaitingWorker.length > 0
+        ? []
+        : ['No tenant was started yet.']),
+    ...(awaitingWorker.length === 0
+      ? []
+      : [`Started, and no worker took it up yet: ${some(awaitingWorker)}.`]),
     ...(notStarted.length === 0 ? [] : [`Not started: ${some(notStarted)}.`]),
     ...tableNotes(fleet),
     ...(fleet.targetReachable ? [] : ['The target cannot be read: how far the copies are is not known.']),
@@ -166,6 +178,30 @@ function copied(backfill: Backfill | null): string {
   if (tables.finished === 0 && rows === 0) return '-';
   const share = percent === null ? '' : percent > 100 ? ' (due)' : ` (${percent} %)`;
   return `${rows}${estimated === null ? '' : `/${estimated}`}${share}, ${tables.finished}/${tables.all} tables`;
+}
+
+const BAR = 12;
+
+/** Where a person looks: scripts read the numbers. */
+const bar = ({ isTerminal }: Terminal, backfill: Backfill | null): string =>
+  !isTerminal || backfill === null || backfill.percent === null
+    ? ''
+    : `${barOf(backfill.percent / 100, BAR)} `;
+
+const eta = (backfill: Backfill | null): string =>
+  backfill?.etaMs == null || backfill.tables.finished === backfill.tables.all
+    ? '-'
+    : formatDuration(Math.max(1_000, Math.round(backfill.etaMs / 1_000) * 1_000));
+
+/** How many of all are there, and who needs somebody. */
+function summary({ tenants, notStarted }: Fleet): string {
+  const all = tenants.length + notStarted.length;
+  const ramp = tenants.filter(({ phase }) => phase === 'ramp').length;
+  const modes = (['stopped', 'paused', 'waiting', 'running'] as const)
+    .map((mode) => [mode, tenants.filter((state) => state.mode === mode).length] as const)
+    .filter(([, count]) => count > 0)
+    .map(([mode, count]) => `${count} ${mode}`);
+  return `${barOf(ramp / all, BAR * 2)} ${ramp} of ${all} tenants in ramp; ${modes.join(', ')}`;
 }
 
 function speed(backfill: Backfill | null): string {

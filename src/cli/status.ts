@@ -12,49 +12,55 @@ export const run: Handler = async (context, input) => {
   const tenant = input.word(0);
   const look = async () => {
     const outcome = await show(context, tenant);
-    return { outcome, facts: factsOf(outcome.data as unknown as Fleet) };
+    return { outcome, lines: linesOf(outcome.data as unknown as Fleet) };
   };
   return input.has('watch') ? watch(context, look) : (await look()).outcome;
 };
 
-const factsOf = ({ tenants }: Fleet): string =>
-  JSON.stringify(
-    tenants.map(({ tenant, phase, mode, reason, stage, epoch, openDrift }) => [
+/** What a line printer says of each tenant, without ages. */
+const linesOf = ({ tenants, noWorkerForMs }: Fleet): Map<string, string> =>
+  new Map([
+    ...tenants.map(({ tenant, phase, mode, reason, stage, epoch, openDrift }): [string, string] => [
       tenant,
-      phase,
-      mode,
-      reason,
-      stage,
-      epoch,
-      openDrift,
+      `${oneLine(tenant)}: ${phase}, ${mode}${reason === null ? '' : ` (${oneLine(reason)})`}; ${stage}, epoch ${epoch}, ${openDrift} open drift`,
     ]),
-  );
+    ...(noWorkerForMs === null ? [] : ([['', 'no worker is alive: nothing moves']] as const)),
+  ]);
 
-const startWorker = (context: Context, { noWorkerForMs }: Fleet): string[] =>
-  noWorkerForMs === null ? [] : [context.line('worker')];
+const startWorker = (context: Context, { noWorkerForMs, awaitingWorker }: Fleet): string[] =>
+  noWorkerForMs === null && awaitingWorker.length === 0 ? [] : [context.line('worker')];
 
 async function show(context: Context, tenant: string | null): Promise<Outcome> {
   const plan = await context.plan();
   const pair = await context.pair();
   const fleet = await readFleet(pair, plan, tenantsOf(plan));
   if (tenant === null) {
-    const stopped = fleet.tenants.find(({ mode }) => mode === 'stopped');
+    // The first that needs somebody, else the first that waits for a gate.
+    const held = ['stopped', 'waiting'].flatMap(
+      (one) => fleet.tenants.find(({ mode }) => mode === one) ?? [],
+    );
     const next = [
       ...startWorker(context, fleet),
-      ...(stopped === undefined ? [] : [context.line('why', stopped.tenant)]),
-      ...(fleet.tenants.length === 0 ? [context.change('start', firstTenant(plan))] : []),
+      ...held.slice(0, 1).map(({ tenant: one }) => context.line('why', one)),
+      ...(fleet.tenants.length + fleet.awaitingWorker.length === 0
+        ? [context.change('start', firstTenant(plan))]
+        : []),
     ];
     return { data: { ...fleet }, lines: fleetLines(context.terminal, fleet), next };
   }
   const state = fleet.tenants.find((candidate) => candidate.tenant === tenant);
   if (state === undefined) {
     await context.tenant(tenant);
+    if (fleet.awaitingWorker.includes(tenant))
+      throw new CliFailure('not-found', `${oneLine(tenant)} was started, and no worker took it up yet`, {
+        next: [context.line('worker')],
+      });
     throw new CliFailure('not-found', `${oneLine(tenant)} was not started yet`, {
       next: [context.change('start', tenant)],
     });
   }
   const altered = await alteredTables(pair, tenant);
-  const one: Fleet = { ...fleet, tenants: [state], notStarted: [], altered };
+  const one: Fleet = { ...fleet, tenants: [state], notStarted: [], awaitingWorker: [], altered };
   const stands = state.mode === 'stopped' && altered.length > 0;
   return {
     data: { ...one },

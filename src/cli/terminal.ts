@@ -42,14 +42,24 @@ export const quoted = (word: string): string =>
     ? word
     : `'${word.replaceAll("'", String.raw`'\''`)}'`;
 
+type Colors = ReturnType<typeof pc.createColors>;
+
+/** NO_COLOR forbids them (no-color.org), FORCE_COLOR asks for them, else whoever looks decides. */
+function isColored({ isTTY }: Stream, env: Streams['env']): boolean {
+  if ((env['NO_COLOR'] ?? '') !== '') return false;
+  const forced = env['FORCE_COLOR'] ?? '';
+  if (forced !== '') return forced !== '0' && forced !== 'false';
+  return isTTY === true && env['TERM'] !== 'dumb';
+}
+
 export class Terminal {
   readonly json: boolean;
-  readonly colors: ReturnType<typeof pc.createColors>;
+  readonly colors: Colors;
+  /** Of what is said beside the data. */
+  readonly #talk: Colors;
   /** May questions be asked, and lines be redrawn? */
   readonly canAsk: boolean;
   readonly isTerminal: boolean;
-  readonly width: number;
-  readonly height: number;
   readonly #streams: Streams;
 
   constructor(streams: Streams, json: boolean) {
@@ -58,9 +68,17 @@ export class Terminal {
     this.json = json;
     this.isTerminal = stdout.isTTY === true && env['TERM'] !== 'dumb' && !json;
     this.canAsk = stdin.isTTY === true && stderr.isTTY === true && !json;
-    this.colors = pc.createColors(this.isTerminal && (env['NO_COLOR'] ?? '') === '');
-    this.width = stdout.columns ?? Number.POSITIVE_INFINITY;
-    this.height = stdout.rows ?? Number.POSITIVE_INFINITY;
+    this.colors = pc.createColors(isColored(stdout, env));
+    this.#talk = pc.createColors(isColored(stderr, env));
+  }
+
+  /** A window may have another size by now. */
+  get width(): number {
+    return this.#streams.stdout.columns ?? Number.POSITIVE_INFINITY;
+  }
+
+  get height(): number {
+    return this.#streams.stdout.rows ?? Number.POSITIVE_INFINITY;
   }
 
   out(text: string): void {
@@ -88,11 +106,11 @@ export class Terminal {
       return this.out(JSON.stringify({ error }));
     }
     for (const problem of problems) this.note(oneLine(formatProblem(problem)));
-    if (message !== '') this.note(`${this.colors.red('error:')} ${oneLine(message)}`);
+    if (message !== '') this.note(`${this.#talk.red('error:')} ${oneLine(message)}`);
     this.#showNext(next);
   }
 
   #showNext(next: readonly string[]): void {
-    for (const command of next) this.note(`${this.colors.dim('next:')} ${command}`);
+    for (const command of next) this.note(`${this.#talk.dim('next:')} ${command}`);
   }
 }

@@ -1,20 +1,23 @@
 /** Takes capture away. Reads go back to the source before the first trigger goes: without capture the target falls behind. */
-import { uninstallCapture } from '../db/capture.ts';
+import { captureTriggers, uninstallCapture } from '../db/capture.ts';
 import { readMigrations, tripBack, type Migration } from '../db/migrations.ts';
-import { appendAudit, markDirty } from '../db/stages.ts';
+import { appendAudit, markDirty, readStages } from '../db/stages.ts';
 import type { Handler } from './commands.ts';
-import { some } from './context.ts';
+import { some, type Context } from './context.ts';
+import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
+import type { Input } from './input.ts';
 
 const onItsWay = ({ phase }: Migration): boolean => phase !== 'preflight' && phase !== 'aborted';
 
-export const run: Handler = async (context, input) => {
+/** @returns tenants that would have to start again. @throws CliFailure unless the words say that it is meant */
+async function givenUp(context: Context, input: Input): Promise<string[]> {
   const plan = await context.plan();
   if (input.text('confirm') !== plan.name) {
     const message = `uninstall gives up capture; say so with --confirm and the plan's name`;
     throw new CliFailure('refused', message, { next: [context.change('uninstall', '--confirm', plan.name)] });
   }
-  const who = await context.who();
+  await context.who();
   const pair = await context.pair();
   const moving = (await readMigrations(pair.source, pair.control))
     .filter(onItsWay)
@@ -23,6 +26,30 @@ export const run: Handler = async (context, input) => {
     const message = `${moving.length} tenants are on their way (${some(moving)}) and would have to start again; abort them, or give --force`;
     throw new CliFailure('refused', message, { next: [context.line('status')] });
   }
+  return moving;
+}
+
+export const dryRun = dryRunOf(async (context, input) => {
+  const moving = await givenUp(context, input);
+  const pair = await context.pair();
+  const stages = await readStages(pair.source, pair.control, -1);
+  const triggers = await captureTriggers(pair);
+  return {
+    changes: [
+      ...stages
+        .filter(({ tenant }) => moving.includes(tenant))
+        .flatMap(({ tenant, stage, dirty }) => [
+          ...(stage === 'read-target' ? [{ tenant, what: 'stage', from: stage, to: 'shadow-read' }] : []),
+          ...(dirty ? [] : [{ tenant, what: 'dirty', from: 'no', to: 'yes: read from the source' }]),
+        ]),
+      ...triggers.map((name) => ({ tenant: null, what: `trigger ${name}`, from: 'stands', to: null })),
+    ],
+  };
+});
+
+export const run: Handler = async (context, input) => {
+  const moving = await givenUp(context, input);
+  const [plan, who, pair] = await Promise.all([context.plan(), context.who(), context.pair()]);
   for (const tenant of moving) await tripBack(pair, tenant, who.actor, `uninstall: ${who.reason}`);
   if (moving.length > 0) {
     const why = { actor: who.actor, reason: `capture was uninstalled: ${who.reason}` };

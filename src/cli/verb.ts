@@ -5,8 +5,9 @@ import type { CommandName } from '../domain/command.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
 import type { Input } from './input.ts';
+import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
-import { sendOrder, type Answer, type Payload } from './order.ts';
+import { sendOrder, type Answer, type Order, type Payload } from './order.ts';
 import { oneLine, type Outcome } from './terminal.ts';
 
 /** What to type after a verb was taken. */
@@ -24,16 +25,26 @@ const NEXT: Readonly<Record<CommandName, (context: Context, tenant: string) => r
 export const verb =
   (name: CommandName): Handler =>
   async (context, input) => {
-    const { tenant } = input;
-    // Only the workflow can judge the rest; this would be refused in any phase.
-    if (name === 'abort' && input.text('expectPhase') === null) {
-      const message = 'abort needs --expect-phase, the phase that you saw';
-      throw new CliFailure('usage', message, { next: [context.line('status', tenant)] });
-    }
-    const payload = await payloadOf(context, input);
-    const answer = await sendOrder(context, { tenant, name, payload });
-    return describe(context, { tenant, name, requestId: payload.requestId, answer });
+    const order = await orderOf(context, name, input);
+    const answer = await sendOrder(context, order);
+    return describe(context, { ...order, requestId: order.payload.requestId, answer });
   };
+
+export const verbPreview = (name: CommandName): Handler =>
+  dryRunOf(async (context, input) => {
+    const { previewOrder } = await import('./order-preview.ts');
+    return previewOrder(context, await orderOf(context, name, input));
+  });
+
+async function orderOf(context: Context, name: CommandName, input: Input): Promise<Order> {
+  const { tenant } = input;
+  // Only the workflow can judge the rest; this would be refused in any phase.
+  if (name === 'abort' && input.text('expectPhase') === null) {
+    const message = 'abort needs --expect-phase, the phase that you saw';
+    throw new CliFailure('usage', message, { next: [context.line('status', tenant)] });
+  }
+  return { tenant, name, payload: await payloadOf(context, input) };
+}
 
 export async function payloadOf(context: Context, input: Input): Promise<Payload> {
   const requestId = input.text('requestId') ?? randomUUID();

@@ -51,10 +51,11 @@ it.each(['plan check', 'status', 'status acme', 'why acme'])(
 it('why says that the gates of a journal do not apply', async () => {
   const { stdout } = await ask(['why', 'acme', '--json']);
   const { gates } = JSON.parse(stdout) as { gates: { gate: string; open: boolean; saw: string }[] };
-  const [capture, journal] = gates;
+  const of = (name: string) => gates.find(({ gate }) => gate === name);
+  const journal = of('journal-age');
 
-  expect(capture).toMatchObject({ gate: 'capture', open: true, saw: 'the application writes both sides' });
-  expect(journal).toMatchObject({ gate: 'journal-age', open: true });
+  expect(of('capture')).toMatchObject({ open: true, saw: 'the application writes both sides' });
+  expect(journal).toMatchObject({ open: true });
   expect(journal?.saw).toMatch(/^does not apply/);
 });
 

@@ -68,6 +68,11 @@ describe('words that are wrong', () => {
     ['worker', '--data-slots', 'many'],
     ['plan'],
     ['plan', 'chekc'],
+    ['check'],
+    ['list'],
+    ['stop', 'acme'],
+    ['fleet', 'list'],
+    ['fleet', 'zzz'],
   ];
 
   it('are one line and exit 2, and change nothing', async () => {
@@ -138,7 +143,8 @@ describe('a plan that is wrong', () => {
     expect(said).toMatchObject({
       code: 2,
       stdout: '',
-      stderr: 'plan: "/nowhere/plan.yaml" does not exist; give the path of a plan file\n',
+      stderr:
+        'plan: "/nowhere/plan.yaml" does not exist; name one with --plan or in SWITCHBACK_PLAN; `switchback plan example` prints one to begin with\n',
     });
   });
 
@@ -192,6 +198,7 @@ describe('a server that is away', () => {
       [['rollback', 'acme', '--reason', 'x'], noTemporal],
       [['pause', 'acme', '--reason', 'x'], noTemporal],
       [['history', 'export', 'acme'], noTemporal],
+      [['verify', 'acme', '--full'], { WORLD_TARGET: `mysql://root:${PASSWORD}@${NOWHERE}/` }],
     ] as const;
 
     const texts: string[] = [];
@@ -205,6 +212,18 @@ describe('a server that is away', () => {
 
     await expectGolden('away.txt', steady(texts.join('\n'), await names()));
   }, 180_000);
+
+  it('is Redis: said with its address, and no error', async () => {
+    const env = { WORLD_REDIS: `redis://:${PASSWORD}@${NOWHERE}` };
+
+    const said = await switchback(['plan', 'check', '--plan', await plan()], { env });
+
+    expect(said.code, said.all).toBe(0);
+    expect(said.all).not.toContain(PASSWORD);
+    expect(said.stdout).toContain(
+      `Redis at ${NOWHERE} cannot be reached; start it, or correct WORLD_REDIS (on this machine: npm run stack)`,
+    );
+  });
 
   it('shows no password with --json either', async () => {
     const env = { WORLD_SOURCE: `mysql://root:${PASSWORD}@${NOWHERE}/` };

@@ -1,7 +1,7 @@
 /** Orders to a running migration: answered by a worker, left as a signal without one. */
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { describe, expect, it, vi } from 'vitest';
 
@@ -27,6 +27,11 @@ describe.sequential('one tenant on its way', () => {
 
     expect(first.code, first.all).toBe(0);
     expect(first.json).toMatchObject({ started: [{ tenant: 'acme', how: 'started' }] });
+    expect((await say('status')).json).toMatchObject({
+      awaitingWorker: ['acme'],
+      notStarted: ['acme', 'globex'],
+      next: [expect.stringMatching(/ worker$/)],
+    });
     expect(second).toMatchObject({ code: 4, json: { error: { kind: 'refused' } } });
   });
 
@@ -125,7 +130,12 @@ describe.sequential('one tenant on its way', () => {
     const second = await switchbackHere(words);
 
     expect(JSON.parse(first.stdout)).toMatchObject({
-      applied: [{ tenant: 'acme', changes: ['durations.soak: 1s → 9s'] }],
+      applied: [
+        {
+          tenant: 'acme', // What the namespace has to keep is made of it.
+          changes: ['durations.soak: 1s → 9s', 'gates.retention: 1d 1s → 1d 9s'],
+        },
+      ],
     });
     expect(JSON.parse(second.stdout)).toMatchObject({ applied: [{ tenant: 'acme', changes: [] }] });
   });
@@ -136,11 +146,11 @@ describe.sequential('one tenant on its way', () => {
     const said = await say('history', 'export', 'acme', '--out', out);
 
     expect(said.code, said.all).toBe(0);
-    const files = await readdir(out);
+    const files = await readdir(out, { recursive: true, encoding: 'utf8' });
     const json = files.find((name) => name.endsWith('.json'))!;
     const text = await readFile(join(out, json));
     const [hash, name] = (await readFile(join(out, `${json}.sha256`), 'utf8')).trim().split('  ');
-    expect(name).toBe(json);
+    expect(name).toBe(basename(json));
     expect(hash).toBe(createHash('sha256').update(text).digest('hex'));
     expect((JSON.parse(text.toString()) as { events: unknown[] }).events.length).toBeGreaterThan(10);
   });

@@ -92,7 +92,11 @@ export async function writePlan(folder: string, plan: Plan, name = 'switchback.y
   );
   const limits = { ...plan.limits, windowTarget: `${plan.limits.windowTarget}ms` };
   const waves = plan.waves.map((wave) => ({ ...wave, every: `${wave.every}ms`, soak: `${wave.soak}ms` }));
-  await writeFile(path, stringify({ ...plan, durations, limits, tables, waves, drill: {} }));
+  const history = { ...plan.history, keep: `${plan.history.keep}ms` };
+  // What the namespace has to keep is made of the waves.
+  const { replicaLag = 5_000, retention: _, ...counts } = plan.gates;
+  const gates = { ...counts, replicaLag: `${replicaLag}ms` };
+  await writeFile(path, stringify({ ...plan, durations, limits, gates, tables, waves, history, drill: {} }));
   return path;
 }
 
