@@ -1,7 +1,11 @@
 /** `npm run bench -- NAME`: one measurement on real servers, written to `bench/results/NAME.json`. */
 import { mkdir, writeFile } from 'node:fs/promises';
 
+import { build } from './built.ts';
 import type { Result } from './result.ts';
+
+/** Of this process, and of those that it begins. */
+const PRODUCT = new URL('built-product.mjs', import.meta.url).href;
 
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promise<Result> }>>> = {
   reconcile: () => import('./reconcile.ts'),
@@ -15,6 +19,9 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: () => Promi
   buffer: () => import('./buffer.ts'),
   flag: () => import('./flag.ts'),
   read: () => import('./read.ts'),
+  shadow: () => import('./shadow.ts'),
+  flip: () => import('./flip.ts'),
+  fleet: () => import('./fleet.ts'),
 };
 
 const [name = '', ...rest] = process.argv.slice(2);
@@ -25,6 +32,10 @@ if (load === undefined || rest.length > 0) {
   );
   process.exitCode = 2;
 } else {
+  // A build that stands may be older than the sources.
+  await build();
+  process.env['NODE_OPTIONS'] = `${process.env['NODE_OPTIONS'] ?? ''} --import ${PRODUCT}`;
+  await import(PRODUCT);
   const { run } = await load();
   const result = await run();
   await mkdir(new URL('results/', import.meta.url), { recursive: true });

@@ -4,26 +4,22 @@
  * The built worker with its pre-built bundle, on a real Temporal server and two MySQL servers; its resident
  * memory is read from /proc while preflight, backfill and reconcile run, until the tenant stands in `shadow`.
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import { createConnection, type Connection } from 'mysql2/promise';
 
 import { startStack } from '../src/stack/start.ts';
 import type { Stack } from '../src/stack/servers.ts';
+import { end, environment, memory, order, switchback } from './built.ts';
 import { machine, median, rounded, type Result } from './result.ts';
 
 const ROWS = Number(process.env['BENCH_ROWS'] ?? 10_000_000);
 const BLOBS = Number(process.env['BENCH_BLOBS'] ?? 40);
 const RUNS = Number(process.env['BENCH_RUNS'] ?? 1);
 const SCHEMA = 'bench_memory';
-const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const MIB = 1_024;
 
 const PLAN = `name: bench-memory
 source: { urlEnv: SWITCHBACK_SOURCE, schema: ${SCHEMA} }
@@ -44,10 +40,6 @@ const TABLES = [
 ];
 
 export async function run(): Promise<Result> {
-  await done(
-    spawn('npm', ['run', 'build'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] }),
-    'npm run build',
-  );
   const measured: Awaited<ReturnType<typeof moved>>[] = [];
   for (let round = 0; round < RUNS; round += 1) measured.push(await moved());
   const of = (name: 'idle' | 'peak' | 'grown' | 'seconds'): number =>
@@ -76,16 +68,13 @@ async function moved() {
   try {
     await writeFile(plan, PLAN);
     await fill(stack);
-    const env = environment(stack);
-    await cli(env, plan, 'install', '--reason', 'bench');
-    const worker = spawn(process.execPath, [join(ROOT, 'dist/src/cli/main.js'), 'worker', '--plan', plan], {
-      env: { ...env, SWITCHBACK_LOG: 'error' },
-      stdio: 'ignore',
-    });
+    const env = environment(stack, plan);
+    await order(env, 'install');
+    const worker = switchback(env, 'worker');
     try {
       await sleep(10_000);
-      const idle = await resident(worker.pid!);
-      await cli(env, plan, 'start', 'acme', '--reason', 'bench');
+      const idle = await memory(worker.pid!, 'VmRSS');
+      await order(env, 'start', 'acme');
       const started = Date.now();
       const peak = await watch(worker.pid!, stack);
       return {
@@ -96,35 +85,12 @@ async function moved() {
         versions: await versions(stack),
       };
     } finally {
-      worker.kill('SIGTERM');
-      await once(worker, 'exit');
+      await end(worker);
     }
   } finally {
     await rm(folder, { recursive: true, force: true });
     await stack.stop();
   }
-}
-
-const environment = (stack: Stack): NodeJS.ProcessEnv => ({
-  ...process.env,
-  SWITCHBACK_SOURCE: stack.source.url(),
-  SWITCHBACK_TARGET: stack.target.url(),
-  TEMPORAL_ADDRESS: stack.temporal.address,
-  SWITCHBACK_ACTOR: 'bench',
-});
-
-const cli = (env: NodeJS.ProcessEnv, plan: string, ...args: string[]): Promise<void> =>
-  done(
-    spawn(process.execPath, [join(ROOT, 'dist/src/cli/main.js'), ...args, '--plan', plan], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    }),
-    `switchback ${args.join(' ')}`,
-  );
-
-async function done(child: ReturnType<typeof spawn>, what: string): Promise<void> {
-  const [code] = (await once(child, 'exit')) as [number | null];
-  if (code !== 0) throw new Error(`${what} ended with ${code ?? 'a signal'}`);
 }
 
 /** Without triggers yet, so that no journal is written for what stands there before. */
@@ -153,18 +119,12 @@ async function fillSource(connection: Connection): Promise<void> {
     );
 }
 
-/** MiB, from /proc: what the kernel counts. */
-async function resident(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / MIB;
-}
-
 /** The peak until a clean pass has been read and the tenant shadows. */
 async function watch(pid: number, stack: Stack): Promise<number> {
   const connection = await createConnection(stack.source.rootUrl());
   let peak = 0;
   for (let look = 0; ; look += 1) {
-    peak = Math.max(peak, await resident(pid));
+    peak = Math.max(peak, await memory(pid, 'VmRSS'));
     await sleep(20);
     if (look % 50 !== 0) continue;
     const [rows] = await connection.query(

@@ -87,6 +87,7 @@ async function latencies(
     ]),
   );
   const sent = new Map<number, number>();
+  const refusals = new Map<string, number>();
   const stopWorker = await startWorker(servers);
   const router = await createRouter({
     source: source.url(),
@@ -114,9 +115,17 @@ async function latencies(
           await pool.query(update(number, id));
           return;
         }
-        await router.tenant(owners.get(id)!).write(async (conn) => {
+        const tenant = router.tenant(owners.get(id)!);
+        const written = tenant.write(async (conn) => {
           await conn.query(update(number, id));
           sent.set(number, wallClock());
+        });
+        await written.catch((error: unknown) => {
+          // What was not committed is not waited for; of an unknown COMMIT nobody can say, and it is.
+          const { name } = error as Error;
+          refusals.set(name, (refusals.get(name) ?? 0) + 1);
+          if (name !== 'CommitUnknownError') sent.delete(number);
+          throw error;
         });
       },
     },
@@ -133,7 +142,10 @@ async function latencies(
   note(`${way}${phase}P50Ms`, percentile(times, 0.5));
   note(`${way}${phase}P99Ms`, percentile(times, 0.99));
   note(`${way}${phase}WriteP50Ms`, writes.p50);
-  note(`${way}${phase}Lost`, late + writes.failed);
+  // Apart: what was refused was never written, what was written and does not come is lost.
+  note(`${way}${phase}Refused`, writes.failed);
+  if (refusals.size > 0) say(JSON.stringify(Object.fromEntries(refusals)));
+  note(`${way}${phase}Lost`, late);
   note('pollP50Ms', median(arrivals.polls));
 }
 

@@ -1,130 +1,134 @@
 /**
- * An application write through the router: p50 in `source-only` against `dual-write`, one connection, in turns.
+ * An application write through the router, beside a plain transaction and beside writing one side, then the other.
  *
- * Three variants in each run: a plain mysql2 transaction on a table without triggers, the router in
- * `source-only` and the router in `dual-write` with the mirror running, both on a table with triggers.
+ * Latency: one connection, all contestants in turns. Throughput: as many writes as go through over 8 and 32
+ * connections, of one tenant, of four processes, of 100 tenants; `overBudget…` is the share of the router's writes that
+ * were answered before they were on the target, so a rate that is bought that way shows.
  */
-import { createPool } from 'mysql2/promise';
+import { median, machine, rounded, type Result } from './result.ts';
+import { ratioOf, ROUNDS, say } from './rounds.ts';
+import { tenantNames } from './dataset.ts';
+import { install, startTenants, withServers, type Servers } from './servers.ts';
+import { startWorker } from './worker-run.ts';
+import { writeHard } from './write-run.ts';
+import { columnsOf, PLAIN, TRACKED, WAYS, type Ends, type Writer } from './write-ways.ts';
 
-import { createRouter } from '../src/app/index.ts';
-import { installCapture, registerTables } from '../src/db/capture.ts';
-import { admitTenants, installControl } from '../src/db/control.ts';
-import { Database } from '../src/db/database.ts';
-import { MirrorLoop } from '../src/db/mirror-loop.ts';
-import { admitStage, flipStage } from '../src/db/stages.ts';
-import type { Pair } from '../src/db/tracked.ts';
-import { startStack } from '../src/stack/start.ts';
-import { machine, median, rounded, type Result } from './result.ts';
-
-const RUNS = 7;
+const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 4);
 const WRITES = 400;
-const SCHEMA = 'bench_write';
+const QUIET = 'quiet';
+const DUAL = 'dual';
+const MOVED = tenantNames(100);
 
-const CREATE = (name: string): string =>
-  `CREATE TABLE ${SCHEMA}.\`${name}\` (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, tenant_id VARCHAR(64) NOT NULL, a INT NOT NULL, b VARCHAR(100) NOT NULL,
-   c DECIMAL(20,4) NOT NULL, d DATETIME(6) NOT NULL, e TEXT NOT NULL, KEY (tenant_id))`;
-const INSERT = (name: string): string =>
-  `INSERT INTO ${SCHEMA}.\`${name}\` (tenant_id, a, b, c, d, e) VALUES (?, 1, 'text of some length', 12.5, NOW(6), 'a longer text')`;
+type Found = Record<string, number[]>;
 
 export async function run(): Promise<Result> {
-  const stack = await startStack({ only: ['source', 'target'], isPrivate: true });
-  const [sourceUrl, targetUrl] = [stack.source.url(), stack.target.url()];
-  const pair: Pair = {
-    source: new Database({ side: 'source', url: sourceUrl }),
-    target: new Database({ side: 'target', url: targetUrl }),
-    control: 'switchback',
-    sourceSchema: SCHEMA,
-    targetSchema: SCHEMA,
-  };
-  const plain = createPool({ uri: sourceUrl, connectionLimit: 1 });
-  await prepare(pair);
-  const router = await createRouter({
-    source: sourceUrl,
-    target: targetUrl,
-    schema: { source: SCHEMA, target: SCHEMA },
-    service: 'bench',
-    pollMs: 100,
+  return withServers(async (servers) => {
+    await prepare(servers);
+    const ends = { source: servers.source.url(), target: servers.target.url() };
+    const found: Found = {};
+    const stopWorker = await startWorker(servers);
+    try {
+      await latencies(ends, found);
+      await throughputs(ends, found);
+    } finally {
+      await stopWorker();
+    }
+    return result(servers, found);
   });
-  const loop = new MirrorLoop(pair, { info: () => {}, warn: () => {}, published: () => Promise.resolve() });
-  loop.start();
+}
+
+async function prepare({ pair }: Servers): Promise<void> {
+  for (const db of [pair.source, pair.target]) {
+    await db.run('CREATE DATABASE bench');
+    for (const table of [TRACKED, PLAIN]) await db.run(columnsOf(table));
+  }
+  await install(pair, [TRACKED]);
+  await startTenants(pair, [DUAL]);
+  await startTenants(pair, MOVED, 'read-target');
+}
+
+async function latencies(ends: Ends, found: Found): Promise<void> {
+  const plain = await WAYS.plain(ends, 1);
+  const naive = await WAYS.naive(ends, 1);
+  const router = await WAYS.router(ends, 10);
+  const contestants: readonly (readonly [string, Writer, string])[] = [
+    ['plain', plain, QUIET],
+    ['naive', naive, QUIET],
+    ['sourceOnly', router, QUIET],
+    ['dualWrite', router, DUAL],
+    ['awaited', router, MOVED[0]!],
+  ];
   try {
-    const variants: Readonly<Record<string, () => Promise<unknown>>> = {
-      plain: async () => {
-        const connection = await plain.getConnection();
-        try {
-          await connection.query('START TRANSACTION');
-          await connection.query(INSERT('untracked'), ['quiet']);
-          await connection.query('COMMIT');
-        } finally {
-          connection.release();
-        }
-      },
-      sourceOnly: () => router.tenant('quiet').write((conn) => conn.query(INSERT('rows'), ['quiet'])),
-      dualWrite: () => router.tenant('busy').write((conn) => conn.query(INSERT('rows'), ['busy'])),
-    };
-    const p50s: Record<string, number[]> = {};
-    for (let round = 0; round <= RUNS; round += 1) {
-      for (const [name, write] of Object.entries(variants)) {
-        const p50 = await p50Of(write);
+    for (let round = 0; round <= ROUNDS; round += 1) {
+      for (const [name, writer, tenant] of contestants) {
+        const p50 = await p50Of(() => writer.write(tenant));
         // The first round warms up.
-        if (round > 0) (p50s[name] ??= []).push(p50);
+        if (round > 0) note(found, `${name}P50Ms`, p50);
       }
     }
-    const [source, target] = await Promise.all([pair.source.server(), pair.target.server()]);
-    const ratio = (a: string, b: string): number =>
-      rounded(median(p50s[a]!.map((value, index) => value / p50s[b]![index]!)));
-    return {
-      name: 'write',
-      machine: machine(),
-      versions: { node: process.version, source: source.version, target: target.version },
-      runs: RUNS,
-      medians: Object.fromEntries(
-        Object.entries(p50s).map(([name, values]) => [`${name}P50Ms`, rounded(median(values))]),
-      ),
-      ratios: {
-        dualWriteP50VsSourceOnly: ratio('dualWrite', 'sourceOnly'),
-        sourceOnlyP50VsPlain: ratio('sourceOnly', 'plain'),
-        dualWriteP50VsPlain: ratio('dualWrite', 'plain'),
-      },
-    };
   } finally {
-    await router.close();
-    await loop.stop();
-    await plain.end();
-    await Promise.all([pair.source.close(), pair.target.close()]);
-    await stack.stop();
+    for (const writer of [plain, naive, router]) await writer.close();
   }
 }
 
 async function p50Of(write: () => Promise<unknown>): Promise<number> {
   const times: number[] = [];
   for (let count = 0; count < WRITES; count += 1) {
-    const started = performance.now();
+    const began = performance.now();
     await write();
-    times.push(performance.now() - started);
+    times.push(performance.now() - began);
   }
   return median(times);
 }
 
-async function prepare(pair: Pair): Promise<void> {
-  for (const db of [pair.source, pair.target]) {
-    await db.run(`CREATE DATABASE ${SCHEMA}`);
-    for (const name of ['rows', 'untracked']) await db.run(CREATE(name));
-  }
-  await installControl(pair.source, pair.target, pair.control);
-  await registerTables(pair, [
-    { name: 'rows', tenancy: { kind: 'column', column: 'tenant_id' }, time: null },
-  ]);
-  await installCapture(pair);
-  await admitStage(pair.source, pair.control, 'busy');
-  await admitTenants(pair.target, pair.control, ['busy', '_unresolved']);
-  await flipStage(pair.source, pair.control, {
-    tenant: 'busy',
-    to: 'dual-write',
-    from: ['source-only'],
-    expectEpoch: null,
-    actor: 'bench',
-    reason: 'bench',
-    requestId: null,
-  });
+const THROUGHPUTS = [
+  { name: 'At8', connections: 8, tenants: MOVED.slice(0, 1), processes: 1 },
+  { name: 'At32', connections: 32, tenants: MOVED.slice(0, 1), processes: 1 },
+  { name: 'FourProcesses', connections: 8, tenants: MOVED.slice(0, 1), processes: 4 },
+  { name: '100Tenants', connections: 32, tenants: MOVED, processes: 1 },
+] as const;
+
+async function throughputs(ends: Ends, found: Found): Promise<void> {
+  for (let round = 1; round <= ROUNDS; round += 1)
+    for (const { name, processes, ...load } of THROUGHPUTS)
+      for (const way of ['naive', 'router'] as const) {
+        const { perSecond, overBudget } = await writeHard(
+          ends,
+          { way, seconds: SECONDS, ...load },
+          processes,
+        );
+        note(found, `${way}${name}PerSecond`, perSecond);
+        if (way === 'router') note(found, `overBudget${name}`, overBudget / (perSecond * SECONDS));
+      }
+}
+
+function note(found: Found, name: string, value: number): void {
+  (found[name] ??= []).push(value);
+  say(`${name}: ${rounded(value)}`);
+}
+
+function result(servers: Servers, found: Found): Result {
+  const ratio = (a: string, b: string): number => ratioOf(found[a]!, found[b]!);
+  return {
+    name: 'write',
+    machine: machine(),
+    versions: servers.versions,
+    runs: ROUNDS,
+    medians: Object.fromEntries(
+      Object.entries(found).map(([name, values]) => [name, rounded(median(values))]),
+    ),
+    ratios: {
+      dualWriteP50VsSourceOnly: ratio('dualWriteP50Ms', 'sourceOnlyP50Ms'),
+      sourceOnlyP50VsPlain: ratio('sourceOnlyP50Ms', 'plainP50Ms'),
+      dualWriteP50VsPlain: ratio('dualWriteP50Ms', 'plainP50Ms'),
+      dualWriteP50VsNaive: ratio('dualWriteP50Ms', 'naiveP50Ms'),
+      awaitedP50At1: ratio('awaitedP50Ms', 'naiveP50Ms'),
+      ...Object.fromEntries(
+        THROUGHPUTS.map(({ name }) => [
+          `awaitedThroughput${name}`,
+          ratio(`router${name}PerSecond`, `naive${name}PerSecond`),
+        ]),
+      ),
+    },
+  };
 }
