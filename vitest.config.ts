@@ -7,6 +7,7 @@ const ALONE = [
   'test/app/history.test.ts',
   'test/db/throttle.test.ts',
   'test/portal/portal.test.ts',
+  'test/workflows/flip.test.ts',
 ];
 
 /** Begun first, the longest ahead: one that began last would keep a core idle. */

@@ -12,12 +12,14 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const MATRIX: Readonly<Record<string, { readonly rooms: readonly string[]; readonly packages: readonly string[] }>> = {
   'src/domain':  { rooms: [], packages: [] },
   'src/db':      { rooms: ['src/domain'], packages: ['mysql2', 'node:'] },
-  'src/app':     { rooms: ['src/domain', 'src/db'], packages: ['mysql2', 'ioredis', 'cockatiel', '@openfeature/server-sdk', 'node:'] },
+  'src/app':     { rooms: ['src/domain', 'src/db', 'src/plan.ts'], packages: ['mysql2', 'ioredis', 'cockatiel', '@openfeature/server-sdk', '@opentelemetry/api', 'node:'] },
   activities:    { rooms: ['src/domain', 'src/db'], packages: ['@temporalio/activity', '@temporalio/common'] },
   workflows:     { rooms: ['src/domain', 'type activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
-  'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', '@temporalio/envconfig', 'node:'] },
+  'src/report':  { rooms: ['src/domain', 'src/db'], packages: ['@observablehq/plot', 'linkedom'] },
+  'src/history': { rooms: ['src/domain'], packages: ['@temporalio/client', '@temporalio/common', 'node:'] },
+  'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/report', 'src/history', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', '@temporalio/envconfig', 'node:'] },
   'src/stack':   { rooms: ['src/domain'], packages: ['mysql2', 'ioredis', 'picocolors', 'cli-table3', '@temporalio/', 'node:'] },
-  'src/*.ts':    { rooms: ['src/domain', 'src/db', 'src/app', 'activities'], packages: ['zod', 'yaml', 'pino', 'ioredis', '@temporalio/', 'node:'] },
+  'src/*.ts':    { rooms: ['src/domain', 'src/db', 'src/app', 'src/history', 'activities'], packages: ['zod', 'yaml', 'pino', 'prom-client', 'ioredis', '@temporalio/', 'node:'] },
 };
 
 const CODE = ['src', 'workflows', 'activities', 'examples', 'test', 'bench'];
@@ -102,7 +104,7 @@ it('the independent comparison reaches neither the encoding of the copy nor a di
   expect(reached).toContain('src/db/compare-looks.ts');
   expect(
     [...reached].filter((file) =>
-      /(images|load|digest|executor[\w-]*|executors|converge|verdict)\.ts$/.test(file),
+      /(images|load|digest|executor[\w-]*|executors|converge|judge|verdict)\.ts$/.test(file),
     ),
   ).toEqual([]);
 });

@@ -210,8 +210,11 @@ async function lastWord(
     temporalEvents: await eventsOf(stack, ['_shared', ...tenants]),
     seconds,
   };
+  await scene.run('report', '--out', 'demo-report.html');
   await writeReport('demo-report.json', report);
-  console.log(`\n${formatReport(report, load.latencies)}\n\ndemo-report.json was written`);
+  console.log(
+    `\n${formatReport(report, load.latencies)}\n\ndemo-report.json and demo-report.html were written`,
+  );
   return report;
 }
 

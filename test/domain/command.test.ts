@@ -117,3 +117,31 @@ it('asks as many different people as the wave says', () => {
   expect(asked(2, 'bob', 'cleo')).toBe('already approved; see why for the gates that are still closed');
   expect(asked(1, 'bob')).toBe('already approved; see why for the gates that are still closed');
 });
+
+it('two people: who approved under another spelling does not count twice, and nobody approves what they waived', () => {
+  const view = (approvals: number, approvers: string[], waivedBy?: string[]) => ({
+    tenant: 'acme',
+    phase: 'ready' as const,
+    mode: 'waiting' as const,
+    reason: null,
+    approval: true,
+    approved: approvers.length > 0,
+    approvers,
+    approvals,
+    ...(waivedBy === undefined ? {} : { waivedBy }),
+    gates: ['nodes'],
+  });
+  const by = (actor: string) => ({ ...command('advance', 'ready'), actor });
+  const waive = (actor: string) => ({ ...command('waive', 'ready'), actor, gate: 'nodes' });
+  expect(judge(by('Ann '), view(2, ['ann']))).toBe('Ann  approved already; another person has to as well');
+  expect(judge(by('Ann'), view(2, ['bob'], ['ann']))).toBe(
+    'Ann waived a gate of acme; another person has to approve',
+  );
+  expect(judge(by('ann'), view(2, ['bob'], ['carol']))).toBeNull();
+  expect(judge(waive('BOB'), view(2, ['bob'], []))).toBe('BOB approved ready; another person has to waive');
+  expect(judge(waive('ann'), view(2, ['bob'], []))).toBeNull();
+  // One person is enough there, or the run began before the rule.
+  expect(judge(by('ann'), view(1, [], ['ann']))).toBeNull();
+  expect(judge(by('ann'), view(2, ['bob']))).toBeNull();
+  expect(judge(waive('bob'), view(2, ['bob']))).toBeNull();
+});

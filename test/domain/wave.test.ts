@@ -42,6 +42,7 @@ const decided = (
     at: AT,
     wave,
     waves,
+    traffic: null,
     counts: [
       { ...NONE, ...internal },
       { ...NONE, ...first },
@@ -114,4 +115,54 @@ test('keeps its pace between two starts', () => {
 
 test('is finished when the last wave is soaked', () => {
   expect(decided(1, DONE, DONE)).toEqual({ kind: 'finish' });
+});
+
+const share = (moving: number, next: readonly number[], count: Partial<WaveCounts> = {}): Decision =>
+  decide({
+    at: AT,
+    wave: 0,
+    waves: [{ ...POLICY, name: 'internal', atOnce: 10, trafficAtOnce: 25 }],
+    counts: [{ ...NONE, notStarted: next.length, ...count }],
+    traffic: { isKnown: true, moving, next },
+  });
+
+test.each<[string, Decision, number]>([
+  ['starts as many as fit into the share', share(0, [10, 10, 10]), 2],
+  ['up to its very end', share(5, [20, 1]), 1],
+  ['one larger than the share, alone', share(0, [60, 1]), 1],
+  ['any number of tenants that nobody reads', share(0, [0, 0, 0, 0]), 4],
+  [
+    'those too beside one that is too large',
+    share(
+      60,
+      [0, 0].map(() => 0),
+    ),
+    0,
+  ],
+  ['never more than may be on their way by number', share(0, [1, 1, 1], { moving: 9 }), 1],
+])('by traffic it starts %s', (_, decision, count) => {
+  expect(decision).toMatchObject(
+    count > 0
+      ? { kind: 'start', count }
+      : { kind: 'wait', reason: expect.stringContaining('60.0 %') as unknown },
+  );
+});
+
+test('by traffic it waits, and says what for', () => {
+  expect(share(20, [6])).toEqual({
+    kind: 'wait',
+    reason:
+      'internal: tenants with 20.0 % of the reads are on their way, the next has 6.0 %, and the plan allows 25 % at once',
+  });
+  const unknown = decide({
+    at: AT,
+    wave: 0,
+    waves: [{ ...POLICY, name: 'internal', trafficAtOnce: 25 }],
+    counts: [NONE],
+    traffic: { isKnown: false, moving: 0, next: [] },
+  });
+  expect(unknown).toEqual({
+    kind: 'wait',
+    reason: 'internal: no reads of the application are on record, and the plan allows 25 % at once',
+  });
 });

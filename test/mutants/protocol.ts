@@ -9,13 +9,28 @@ const RECONCILE = 'test/db/reconcile.test.ts';
 export const PROTOCOL: readonly Mutant[] = [
   {
     name: 'the tenant lock is not taken',
-    file: 'src/db/lock.ts', find: 'ORDER BY tenant FOR UPDATE`', put: 'ORDER BY tenant`',
+    file: 'src/db/lock.ts', find: "ORDER BY tenant FOR UPDATE${skips ? ' SKIP LOCKED' : ''}`", put: 'ORDER BY tenant`',
     test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
   },
   {
     name: 'a window of the copy does not share the tenant lock',
     file: 'src/db/lock.ts', find: ' FOR SHARE`', put: '`',
     test: 'test/db/backfill.test.ts', title: 'does not resurrect a row that is deleted while it is copied',
+  },
+  {
+    name: 'the journal of a tenant is applied that somebody else has locked',
+    file: 'src/db/converge.ts', find: '.filter(([tenant]) => locked.includes(tenant));', put: ';',
+    test: 'test/db/mirror-together.test.ts', title: 'a tenant that somebody else has is left out',
+  },
+  {
+    name: 'a tenant that was left out is said to be reached',
+    file: 'src/db/mirror.ts', find: 'new Set(result.full ? [] : result.tenants)', put: 'new Set(tenants)',
+    test: 'test/db/mirror-together.test.ts', title: 'a tenant that somebody else has is left out',
+  },
+  {
+    name: 'a transaction is not begun',
+    file: 'src/db/session.ts', find: 'if (this.#settings.combines) this.#ahead = statements;', put: 'if (this.#settings.combines) return;',
+    test: 'test/db/protocol/sessions.test.ts', title: 'a transaction begins in the packet of its first statement',
   },
   {
     name: 'the journal is deleted before the target has committed',

@@ -1,8 +1,8 @@
 /** A Database that stops after a statement was answered, and lets a test do something before the caller goes on. */
 import { Database, type DatabaseOptions, type Session } from '../../src/db/database.ts';
 
-type Send = (sql: string, ...rest: unknown[]) => Promise<unknown>;
-const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write']);
+type Send = (sql: string | readonly string[], ...rest: unknown[]) => Promise<unknown>;
+const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'rowsOfEach', 'run', 'write']);
 
 export class InterruptedDatabase extends Database {
   /** Called once for the first statement that matches, after its answer. */
@@ -24,11 +24,12 @@ export class InterruptedDatabase extends Database {
         if (typeof value !== 'function') return value;
         const method = value.bind(target) as Send;
         if (!STATEMENTS.has(name)) return method;
-        return async (sql: string, ...rest: unknown[]) => {
+        return async (sql: string | readonly string[], ...rest: unknown[]) => {
           const answer = await method(sql, ...rest);
-          this.statements.push(sql);
-          const { interrupt } = this;
-          if (interrupt?.after.test(sql) === true) {
+          for (const statement of [sql].flat()) {
+            this.statements.push(statement);
+            const { interrupt } = this;
+            if (interrupt?.after.test(statement) !== true) continue;
             this.interrupt = null;
             await interrupt.act();
           }

@@ -20,7 +20,8 @@ export class Proxy {
 
   constructor(port: number) {
     this.#port = port;
-    this.#server = createServer((client) => this.#accept(client));
+    // Whoever is silent does not say goodbye either.
+    this.#server = createServer({ allowHalfOpen: true }, (client) => this.#accept(client));
   }
 
   /** @returns the address of the server, by way of this proxy */
@@ -31,8 +32,17 @@ export class Proxy {
       proxy.#server.listen(0, '127.0.0.1', resolve);
     });
     through.hostname = '127.0.0.1';
-    through.port = String((proxy.#server.address() as AddressInfo).port);
+    through.port = String(proxy.port);
     return { proxy, url: through.toString() };
+  }
+
+  /** Sockets of its own, on either side. */
+  get sockets(): number {
+    return this.#sockets.size;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
   }
 
   set(line: Line): void {
@@ -59,7 +69,10 @@ export class Proxy {
   #accept(client: Socket): void {
     this.#keep(client);
     if (this.#line.kind === 'dead') return void client.destroy();
-    if (this.#line.kind === 'silent') return void client.resume();
+    if (this.#line.kind === 'silent') {
+      this.#muted.add(client);
+      return void client.resume();
+    }
     const server = this.#keep(connect(this.#port, '127.0.0.1'));
     client.on('data', (bytes) => this.#pass(bytes, server, 0));
     server.on('data', (bytes) =>
@@ -83,6 +96,9 @@ export class Proxy {
     this.#sockets.add(socket);
     socket.on('error', () => {}); // the other end is gone
     socket.on('close', () => this.#sockets.delete(socket));
+    socket.on('end', () => {
+      if (!this.#muted.has(socket)) socket.end();
+    });
     return socket;
   }
 }

@@ -16,7 +16,7 @@ import type { Capture } from '../../src/domain/capture.ts';
 import type { CommandName } from '../../src/domain/command.ts';
 import { taskQueue, tenantWorkflowId } from '../../src/domain/ids.ts';
 import type { Mode, Phase } from '../../src/domain/phase.ts';
-import { tenantPlan, type Durations, type Plan, type Wave } from '../../src/domain/plan.ts';
+import { tenantPlan, type Durations, type Gates, type Plan, type Wave } from '../../src/domain/plan.ts';
 import type { Probe } from '../../src/domain/probe.ts';
 import { createLog } from '../../src/log.ts';
 import { closePair, openPair } from '../../src/connect.ts';
@@ -96,6 +96,9 @@ export function useWorld(
     probe?: (plan: Plan) => Probe;
     /** Instead of one wave with all of them. */
     waves?: readonly Wave[];
+    gates?: Partial<Gates>;
+    /** Of a file that kills its own. */
+    temporalAddress?: () => string;
   } = {},
 ): () => World {
   const suffix = randomBytes(4).toString('hex');
@@ -105,7 +108,8 @@ export function useWorld(
   const nodes = new AbortController();
   beforeAll(async () => {
     installRuntime(createLog('temporal', process.env['SWITCHBACK_LOG'] ?? 'silent'));
-    const { sourceUrl, targetUrl, redisUrl, temporalAddress } = stackInfo();
+    const { sourceUrl, targetUrl, redisUrl } = stackInfo();
+    const temporalAddress = overrides.temporalAddress?.() ?? stackInfo().temporalAddress;
     process.env['WORLD_SOURCE'] = sourceUrl;
     process.env['WORLD_TARGET'] = targetUrl;
     process.env['WORLD_REDIS'] = redisUrl;
@@ -118,6 +122,7 @@ export function useWorld(
       control: { schema: `ctl_${suffix}` },
       capture: overrides.capture ?? 'triggers',
       temporal: { namespace: 'default' },
+      history: { folder: null, keep: 86_400_000 },
       tables: [
         { name: 'customers', tenancy: { kind: 'column', column: 'tenant_id' }, time: null },
         {
@@ -139,7 +144,15 @@ export function useWorld(
         threadsRunning: 500,
         rowsPerSecond: 0,
       },
-      gates: { shadowSamples: 0, cleanPasses: 1, nodes: 1 },
+      // Servers are killed and mirrors fail on purpose: an hour is longer than a test.
+      gates: {
+        shadowSamples: 0,
+        cleanPasses: 1,
+        nodes: 1,
+        mirrorErrorPercent: 100,
+        retention: 0,
+        ...overrides.gates,
+      },
     };
     const plan: Plan = { ...named, drill: { probe: overrides.probe?.(named) ?? null } };
     const pair = openPair(plan);
