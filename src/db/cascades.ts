@@ -91,10 +91,13 @@ const ownerSql = (child: TrackedTable): { owner: string; join: string } => ({
   join: joinChain(child, 'c0'),
 });
 
-/** An update that leaves the referenced columns alone cascades to nobody. */
+/** An update that leaves the referenced columns alone, to the byte, cascades to nobody; what a collation takes for equal does. */
 function whenReferencedChanges(foreignKeys: readonly ForeignKey[], parent: string, body: string): string {
   const acting = foreignKeys.filter((key) => key.parent === parent && ACTS.has(key.onUpdate));
   const columns = new Set(acting.flatMap((key) => key.parentColumns));
-  const same = [...columns].map((column) => `OLD.${ident(column)} <=> NEW.${ident(column)}`).join(' AND ');
+  const bytes = (row: 'OLD' | 'NEW', column: string): string => `CAST(${row}.${ident(column)} AS BINARY)`;
+  const same = [...columns]
+    .map((column) => `${bytes('OLD', column)} <=> ${bytes('NEW', column)}`)
+    .join(' AND ');
   return `IF NOT (${same}) THEN ${body}END IF; `;
 }

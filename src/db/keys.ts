@@ -6,7 +6,7 @@
  */
 import { decodeKey } from '../domain/key.ts';
 import type { Column, Table } from './catalog.ts';
-import { kindOf } from './kinds.ts';
+import { kindOf, type Kind } from './kinds.ts';
 import { ident, list } from './sql.ts';
 
 /** The text of one key column; `row` is `NEW`, `OLD` or a table alias. */
@@ -43,6 +43,16 @@ export function keyOfColumns(columns: readonly Column[], row: string): string {
     return `LENGTH(${part}), ':', ${part}`;
   });
   return `CAST(CONCAT(${parts.join(', ')}) AS BINARY)`;
+}
+
+/** Their values are equal exactly where their texts are, so none has to be made. */
+const EXACT = new Set<Kind | null>(['integer', 'decimal', 'bit', 'label']);
+
+/** Is the column the same in both rows, to the byte, and NULL where it is NULL? */
+export function sameSql(column: Column, a: string, b: string): string {
+  const value = (row: string): string =>
+    EXACT.has(kindOf(column)) ? partSql(column, row) : `CONCAT(${partSql(column, row)})`;
+  return `${value(a)} <=> ${value(b)}`;
 }
 
 /** One key part as a literal that compares with its column by index. */

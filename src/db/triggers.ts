@@ -13,7 +13,7 @@ import { cascadeTriggers } from './cascades.ts';
 import type { Column, ForeignKey } from './catalog.ts';
 import { columnOf } from './catalog.ts';
 import { journalReached } from './journal-sql.ts';
-import { keyOfColumns, keySql } from './keys.ts';
+import { keyOfColumns, keySql, sameSql } from './keys.ts';
 import { ident, qualified, tenantLiteral } from './sql.ts';
 import { ownerOf, tenantBytes, type TrackedTable } from './tenancy.ts';
 
@@ -69,8 +69,8 @@ function rowTriggers(input: CaptureInput, tracked: TrackedTable): Trigger[] {
   });
   const now = journalRow(input.control, tracked, 'NEW');
   const before = journalRow(input.control, tracked, 'OLD');
-  const decisive = [...table.primary, ...referenced(input, tracked)];
-  const moved = `NOT (${keyOfColumns(decisive, 'OLD')} <=> ${keyOfColumns(decisive, 'NEW')} AND ${ownerBytes(tracked, 'OLD')} <=> ${ownerBytes(tracked, 'NEW')})`;
+  const decisive = new Set([...table.primary, ...referenced(input, tracked), ...owning(tracked)]);
+  const moved = `NOT (${[...decisive].map((column) => sameSql(column, 'OLD', 'NEW')).join(' AND ')})`;
   return [
     on('INSERT', `BEGIN ${now} ${journalChildren(input, tracked, ['NEW'])}END`),
     on(
@@ -101,10 +101,8 @@ function referenced(input: CaptureInput, { table }: TrackedTable): Column[] {
 }
 
 /** Whatever decides the owner in the row itself: its tenant column, or the column that leads to its parent. */
-function ownerBytes({ tenancy, table }: TrackedTable, row: 'NEW' | 'OLD'): string {
-  if (tenancy.kind === 'shared' || tenancy.kind === 'schema') return "''";
-  return keyOfColumns([columnOf(table, tenancy.column)], row);
-}
+const owning = ({ tenancy, table }: TrackedTable): Column[] =>
+  tenancy.kind === 'shared' || tenancy.kind === 'schema' ? [] : [columnOf(table, tenancy.column)];
 
 /**
  * One statement that journals one row image; for a child it looks its tenant up first. By SELECT … INTO, which

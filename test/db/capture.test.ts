@@ -180,7 +180,7 @@ describe('parents and children', () => {
 
 describe('a parent found by another column than its key', () => {
   const fixture = useFixture([
-    'CREATE TABLE customers (id INT PRIMARY KEY, code VARCHAR(20) NOT NULL UNIQUE, tenant_id VARCHAR(20) NOT NULL, KEY (tenant_id))',
+    'CREATE TABLE customers (id INT PRIMARY KEY, code VARCHAR(20) UNIQUE, tenant_id VARCHAR(20) NOT NULL, KEY (tenant_id))',
     'CREATE TABLE notes (id INT PRIMARY KEY, customer VARCHAR(20) NOT NULL, KEY (customer))',
   ]);
 
@@ -195,6 +195,17 @@ describe('a parent found by another column than its key', () => {
     await sql('source', "UPDATE customers SET code = 'two' WHERE id = 1");
     await drainAll(fixture(), ['ant']);
     expect(await rows('target', 'SELECT id FROM notes')).toEqual([{ id: '2' }]);
+  });
+
+  it('journals the key that it leaves while that column is NULL', async () => {
+    const { sql, rows, install, start } = fixture();
+    await install({ customers: column(), notes: child('customers', 'customer', 'code') });
+    await start('bee');
+    await sql('source', "INSERT INTO customers VALUES (7, NULL, 'bee')");
+    await drainAll(fixture(), ['bee']);
+    await sql('source', 'UPDATE customers SET id = 8 WHERE id = 7');
+    await drainAll(fixture(), ['bee']);
+    expect(await rows('target', "SELECT id FROM customers WHERE tenant_id = 'bee'")).toEqual([{ id: '8' }]);
   });
 });
 
@@ -254,5 +265,29 @@ describe('foreign keys that act', () => {
     await expectEqual();
     await sql('source', 'UPDATE customers SET id = 21 WHERE id = 20');
     await expectEqual();
+  });
+});
+
+describe('a cascade that changes no more than the case of letters', () => {
+  const fixture = useFixture([
+    'CREATE TABLE codes (code VARCHAR(20) PRIMARY KEY)',
+    `CREATE TABLE customers (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, code VARCHAR(20), KEY (tenant_id),
+       FOREIGN KEY (code) REFERENCES codes (code) ON UPDATE CASCADE)`,
+  ]);
+
+  it('reaches the target', async () => {
+    const { sql, install, start } = fixture();
+    await install({ customers: column() });
+    await start('ant');
+    await sql('source', "INSERT INTO codes VALUES ('one')");
+    await sql('source', "INSERT INTO customers VALUES (1, 'ant', 'one')");
+    await drainAll(fixture(), ['ant']);
+    await sql('source', "UPDATE codes SET code = 'ONE'");
+    await drainAll(fixture(), ['ant']);
+    for (const side of ['source', 'target'] as const)
+      expect(await dump(fixture(), side, 'customers', 'id')).toEqual(
+        await dump(fixture(), 'source', 'customers', 'id'),
+      );
+    expect(JSON.stringify(await dump(fixture(), 'source', 'customers', 'id'))).toContain('ONE');
   });
 });
