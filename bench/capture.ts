@@ -1,4 +1,7 @@
-/** Single-row writes, each its own transaction, on a table with our triggers and on the same table without, in turns. */
+/**
+ * Single-row writes, each its own transaction, on a table with our triggers and on the same table without, in turns.
+ * A third one has the least that a capturing trigger can do, a row of one byte: what is left for ours to save.
+ */
 import { createPool, type Pool } from 'mysql2/promise';
 
 import { createSql, tenantNames } from './dataset.ts';
@@ -11,6 +14,7 @@ const CONNECTIONS = [1, 16, 64] as const;
 const RUNS = Number(process.env['BENCH_ROUNDS'] ?? 7);
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 4);
 const TENANTS = tenantNames(50);
+const CONTESTANTS = ['plain', 'captured', 'least'] as const;
 
 interface Run {
   readonly p50: number;
@@ -23,15 +27,16 @@ export async function run(): Promise<Result> {
     const { pair } = servers;
     for (const db of [pair.source, pair.target]) {
       await db.run(`CREATE DATABASE ${SCHEMA}`);
-      for (const name of ['captured', 'plain']) await db.run(createSql(name));
+      for (const name of CONTESTANTS) await db.run(createSql(name));
     }
     await install(pair, ['captured']);
+    await installLeast(pair);
     const found: Record<string, Run[]> = {};
     let id = 0;
     for (let round = 0; round <= RUNS; round += 1) {
       for (const connections of CONNECTIONS) {
-        // Who goes first changes: the second meets what the first left behind.
-        const tables = round % 2 === 0 ? ['plain', 'captured'] : ['captured', 'plain'];
+        // Who goes first changes: the next one meets what it left behind.
+        const tables = CONTESTANTS.map((_, at) => CONTESTANTS[(at + round) % CONTESTANTS.length]!);
         for (const table of tables) {
           const one = await writes(servers, table, connections, () => (id += 1));
           // The first round warms up.
@@ -39,11 +44,21 @@ export async function run(): Promise<Result> {
           say(`round ${round}/${RUNS} ${table} ${connections}: ${JSON.stringify(one)}`);
         }
         for (const table of tables) await pair.source.run(`TRUNCATE TABLE ${SCHEMA}.${table}`);
-        await pair.source.run(`TRUNCATE TABLE ${CONTROL}.journal`);
+        for (const table of ['journal', 'least']) await pair.source.run(`TRUNCATE TABLE ${CONTROL}.${table}`);
       }
     }
     return result(servers, found);
   });
+}
+
+async function installLeast({ source }: Servers['pair']): Promise<void> {
+  await source.run(
+    `CREATE TABLE ${CONTROL}.least (id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY, n TINYINT)`,
+  );
+  for (const event of ['INSERT', 'UPDATE'])
+    await source.run(
+      `CREATE TRIGGER ${SCHEMA}.least_${event.toLowerCase()} AFTER ${event} ON ${SCHEMA}.least FOR EACH ROW INSERT INTO ${CONTROL}.least (n) VALUES (1)`,
+    );
 }
 
 /** Half inserts, half updates of rows that this run inserted. */
@@ -93,8 +108,8 @@ const update = (pool: Pool, table: string, id: number): Promise<unknown> =>
 
 function result(servers: Servers, found: Readonly<Record<string, readonly Run[]>>): Result {
   const values = (name: string, of: (one: Run) => number): number[] => found[name]!.map(of);
-  const ratio = (at: number, of: (one: Run) => number): number =>
-    ratioOf(values(`capturedAt${at}`, of), values(`plainAt${at}`, of));
+  const ratio = (at: number, of: (one: Run) => number, name = 'captured'): number =>
+    ratioOf(values(`${name}At${at}`, of), values(`plainAt${at}`, of));
   const medians = Object.keys(found).flatMap((name) => [
     [`${name}P50Ms`, rounded(median(values(name, ({ p50 }) => p50)))] as const,
     [`${name}P99Ms`, rounded(median(values(name, ({ p99 }) => p99)))] as const,
@@ -113,6 +128,8 @@ function result(servers: Servers, found: Readonly<Record<string, readonly Run[]>
       p50At16: ratio(16, ({ p50 }) => p50),
       p50At64: ratio(64, ({ p50 }) => p50),
       throughputAt1: ratio(1, ({ perSecond }) => perSecond),
+      leastThroughputAt16: ratio(16, ({ perSecond }) => perSecond, 'least'),
+      leastThroughputAt64: ratio(64, ({ perSecond }) => perSecond, 'least'),
     },
   };
 }
