@@ -35,6 +35,9 @@ const DEFAULTS = {
   combines: true,
 };
 
+/** Of the time after which the target ends a silent session; the rest is for a process that is late to hear of it. */
+const IDLE_SHARE = 0.7;
+
 export class Database {
   readonly side: 'source' | 'target';
   /** `host:port`, for messages. */
@@ -56,6 +59,7 @@ export class Database {
       connectMs: Math.min(this.#settings.deadline, 5 * SECOND),
       combines: this.#settings.combines,
       loads: options.side === 'target',
+      ...(options.side === 'target' ? { idleMs: IDLE_SHARE * this.#settings.idleTimeout } : {}),
     });
   }
 

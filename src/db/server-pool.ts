@@ -19,6 +19,8 @@ export interface ServerPoolOptions {
   readonly combines?: boolean;
   /** May the server ask for a file? It gets the stream of its own statement, never a file. */
   readonly loads?: boolean;
+  /** One that was idle for longer is not lent again: the server ends it at any moment. Absent: it may be idle for hours. */
+  readonly idleMs?: Milliseconds;
 }
 
 /** A connection that was told to end is cut when it still stands after so long. */
@@ -40,8 +42,12 @@ export class ServerPool {
   readonly #open = new Map<Socket, number>();
   /** One for the life of a connection: mysql2 would make one, an event emitter with hooks, for each time that it is lent. */
   readonly #lent = new WeakMap<object, PoolConnection>();
+  readonly #idleMs: Milliseconds;
+  readonly #idleSince = new WeakMap<object, Milliseconds>();
 
-  constructor({ url, schema, connections, connectMs, combines = false, loads = false }: ServerPoolOptions) {
+  constructor(options: ServerPoolOptions) {
+    const { url, schema, connections, connectMs, combines = false, loads = false } = options;
+    this.#idleMs = options.idleMs ?? Infinity;
     this.#pool = createPool({
       uri: withSchema(url, schema),
       connectionLimit: connections,
@@ -62,6 +68,7 @@ export class ServerPool {
       this.#open.set(stream, threadId);
       stream.once('close', () => this.#open.delete(stream));
     });
+    this.#pool.on('release', (connection) => this.#idleSince.set(connection, performance.now()));
   }
 
   /** Of the open connections, as the server counts them. */
@@ -73,6 +80,10 @@ export class ServerPool {
     return new Promise((resolve, reject) => {
       this.#pool.pool.getConnection((error, connection) => {
         if (error !== null) return reject(error);
+        if (performance.now() - (this.#idleSince.get(connection) ?? Infinity) > this.#idleMs) {
+          connection.destroy();
+          return resolve(this.getConnection());
+        }
         const known = this.#lent.get(connection) ?? connection.promise();
         this.#lent.set(connection, known);
         resolve(known);

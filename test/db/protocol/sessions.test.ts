@@ -114,3 +114,18 @@ it('a statement that is not ours never shares a session with packets that hold s
   await expect(single!.session((session) => session.pass(smuggled))).rejects.toMatchObject({ errno: 1064 });
   await Promise.all([combining!.close(), single!.close()]);
 });
+
+it('a session that the target has ended while this process was busy is not lent again', async () => {
+  const { targetUrl } = stackInfo();
+  const target = new Database({ side: 'target', url: targetUrl, idleTimeout: 1_000 });
+  try {
+    const ask = () =>
+      Promise.all(Array.from({ length: 3 }, () => target.rows('SELECT SLEEP(0.05) AS slept')));
+    await ask();
+    // Nothing that the server says meanwhile is heard.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
+    expect(await ask()).toEqual(Array(3).fill([{ slept: '0' }]));
+  } finally {
+    await target.close();
+  }
+});
