@@ -240,6 +240,10 @@ const COMMAND_ACTS: Readonly<
     await saveMode(run, 'running', null, 'advance', command);
     return false;
   },
+  async drill(run, command) {
+    await enter(run, 'rehearse', { why: command.reason, command });
+    return false;
+  },
   async rollback(run, command) {
     run.state.afterRollback = {
       mode: 'paused',

@@ -53,6 +53,10 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   pause: { examples: ['pause acme --reason "month end"'] },
   resume: { examples: ['resume acme --reason "month end is over"'] },
   advance: { examples: ['advance acme --reason "approved in CHG-1042"', 'advance acme --expect-phase ready --reason "approved"'] },
+  drill: {
+    more: 'The probe of the plan is asked on both sides, as the first time; a new certificate is written, and approvals are asked for again.',
+    examples: ['drill acme --reason "its wave is two weeks late"'],
+  },
   rollback: {
     args: ['[tenants...]'],
     options: [

@@ -128,6 +128,7 @@ const EFFECTS: Readonly<Record<CommandName, (command: Command, standing: Standin
     const approval = change('approvals', `${approvers.length} of ${approvals}`, `${given} of ${approvals}`);
     return { ...then, changes: [approval, ...then.changes] };
   },
+  drill: (_, standing) => ({ changes: enter(standing, 'drill') }),
   rollback: (_, standing) => ({
     // It ends in shadow, held, once the last node has followed.
     changes: [...enter(standing, 'shadow'), change('mode', standing.mode, 'paused')],

@@ -1,6 +1,7 @@
 /** Starts a tenant's workflow, the shared tables' first, or takes up a tenant whose run is gone. */
 import type { Client } from '@temporalio/client';
 
+import { COMMAND_NAMES } from '../domain/command.ts';
 import { taskQueue } from '../domain/ids.ts';
 import { tenantPlan, type Plan } from '../domain/plan.ts';
 import { SHARED } from '../domain/stage.ts';
@@ -247,7 +248,7 @@ async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<
       `- source \`${place.source.schema}\`, target \`${place.target.schema}\`, control schema \`${pair.control}\``,
       `- started by ${who.actor}: ${who.reason}`,
       `- \`switchback status ${oneLine(name)}\`, \`switchback why ${oneLine(name)}\` work without a worker`,
-      '- signals: pause, resume, advance, rollback, retry, waive, setPace, abort; *Send a Signal* shows what each takes',
+      `- signals: ${COMMAND_NAMES.join(', ')}; *Send a Signal* shows what each takes`,
     ].join('\n');
   }
 }

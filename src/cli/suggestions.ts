@@ -17,6 +17,7 @@ const OTHER_WORDS: Readonly<Record<string, string>> = {
   stop: 'pause', hold: 'pause', suspend: 'pause',
   continue: 'resume', unpause: 'resume', release: 'resume',
   approve: 'advance', proceed: 'advance', flip: 'advance', switch: 'advance', cutover: 'advance', ramp: 'advance',
+  rehearse: 'drill', rehearsal: 'drill',
   revert: 'rollback', undo: 'rollback', back: 'rollback', 'roll-back': 'rollback', 'flip-back': 'rollback',
   fix: 'repair', heal: 'repair', skip: 'waive', override: 'waive',
   pace: 'set-pace', throttle: 'set-pace', limit: 'set-pace', 'rate-limit': 'set-pace',

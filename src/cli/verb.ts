@@ -15,6 +15,7 @@ const NEXT: Readonly<Record<CommandName, (context: Context, tenant: string) => r
   pause: (context, tenant) => [context.change('resume', tenant)],
   resume: (context, tenant) => [context.line('status', tenant, '--watch')],
   advance: (context, tenant) => [context.line('status', tenant, '--watch')],
+  drill: (context, tenant) => [context.line('status', tenant, '--watch')],
   rollback: (context, tenant) => [context.line('why', tenant), context.change('resume', tenant)],
   retry: (context, tenant) => [context.line('why', tenant)],
   waive: (context, tenant) => [context.line('why', tenant)],

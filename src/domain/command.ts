@@ -5,13 +5,14 @@
  * A payload comes from a CLI, a form in the Temporal UI or a hand-typed JSON, so `parseCommand` takes
  * anything and never throws: a handler that throws would wedge a six-week run for good.
  */
-import { canRollBack, isPhase, PHASES, type Mode, type Phase } from './phase.ts';
+import { canRollBack, isPhase, move, PHASES, type Mode, type Phase } from './phase.ts';
 
 // prettier-ignore
 export const COMMANDS = {
   pause:    { does: 'Hold the phase where it is. Mirror, reconcile and the trip back on drift go on.' },
   resume:   { does: 'Go on after a pause, a rollback or an adoption.' },
   advance:  { does: 'Approve the next phase where the plan asks an operator (ready to ramp).' },
+  drill:    { does: 'Rehearse once more in ready, where the certificate grows old: reads go to the target and come back.' },
   rollback: { does: 'Put reads back on the source now. Dual writes go on; nothing is lost.' },
   retry:    { does: 'Try again what stopped the line, after its cause was mended.' },
   waive:    { does: 'Open one gate by decision: {"gate": "...", "until": "2026-12-01T00:00:00Z"}. Shown for ever.' },
@@ -176,6 +177,14 @@ const JUDGES: Readonly<Record<CommandName, Judge>> = {
     if (isAmong(actor, approvers)) return `${actor} approved already; another person has to as well`;
     return approvals > 1 && isAmong(actor, waivedBy)
       ? `${actor} waived a gate of ${tenant}; another person has to approve`
+      : null;
+  },
+  drill: (_, { phase, mode }) => {
+    if (mode === 'paused') return 'paused: resume first';
+    if (mode === 'stopped') return 'the line is stopped: mend the cause, then retry';
+    if (phase === 'drill') return 'the drill runs already';
+    return move(phase, 'rehearse') === null
+      ? `${phase} has no drill to repeat: it is run before ready, and again in ready`
       : null;
   },
   rollback: (_, { phase }) => {

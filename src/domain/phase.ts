@@ -7,7 +7,7 @@
  */
 import type { Stage } from './stage.ts';
 
-export type PhaseEvent = 'advance' | 'drift' | 'rollback' | 'recapture';
+export type PhaseEvent = 'advance' | 'drift' | 'rollback' | 'recapture' | 'rehearse';
 
 interface PhaseRow extends Partial<Record<PhaseEvent, string>> {
   readonly stage: Stage;
@@ -22,7 +22,7 @@ export const PHASES = {
   reconcile:      { stage: 'dual-write',  advance: 'shadow',    recapture: 'dual-write', drift: 'reconcile', does: 'compares every window until one pass is clean' },
   shadow:         { stage: 'shadow-read', advance: 'drill',     recapture: 'dual-write', drift: 'shadow', does: 'compares shadow reads and reconciles continuously' },
   drill:          { stage: 'shadow-read', advance: 'ready',     recapture: 'dual-write', drift: 'rolling-back', rollback: 'rolling-back', does: 'flips reads to the target and back, and times both' },
-  ready:          { stage: 'shadow-read', advance: 'ramp',      recapture: 'dual-write', drift: 'shadow', does: 'waits for its wave and for an operator to advance' },
+  ready:          { stage: 'shadow-read', advance: 'ramp',      recapture: 'dual-write', drift: 'shadow', rehearse: 'drill', does: 'waits for its wave and for an operator to advance' },
   ramp:           { stage: 'read-target', recapture: 'dual-write', drift: 'rolling-back', rollback: 'rolling-back', does: 'serves reads from the target; trips back by itself' },
   'rolling-back': { stage: 'shadow-read', advance: 'shadow', recapture: 'dual-write', does: 'reads are back on the source; verifies the last node' },
   aborted:        { stage: 'source-only', does: 'the operator gave up; target rows are kept' },

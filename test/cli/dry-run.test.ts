@@ -138,6 +138,10 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { words: 'acme', code: 4, says: /ramp is the last phase/ },
     { words: 'globex --expect-phase ramp', code: 4, says: /expected phase ramp/ },
   ],
+  drill: [
+    { words: 'globex', code: 0, changes: ['globex phase ready → drill'], sends: ['update drill'] },
+    { words: 'acme', code: 4, says: /ramp has no drill to repeat/ },
+  ],
   rollback: [
     { words: 'acme', code: 0, changes: ['acme phase ramp → shadow', 'acme stage read-target → shadow-read', 'acme mode running → paused'], sends: ['update rollback'] },
     { words: 'globex', code: 4, says: /reads are on the source/ },

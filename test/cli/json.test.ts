@@ -99,6 +99,8 @@ it.sequential('a tenant, there and back', async () => {
   await say('setPace', ['acme', '--rows-per-second', '900', ...because]);
   await say('waive', ['acme', '--gate', 'nodes', '--until', '1h', ...because]);
   await say('waivers');
+  await say('drill', ['acme', ...because]);
+  await world().until('acme', 'ready', 'waiting');
   await say('advance', ['acme', ...because]);
   await world().until('acme', 'ramp');
   await say('status');

@@ -230,7 +230,7 @@ export const SHAPES: Readonly<Record<string, readonly VerbShape[]>> = {
     started: listOf({ tenant: text, how: z.enum(['started', 'adopted', 'signalled']), workflowId: text, runId: text }),
     ...capture,
   }),
-  pause: order, resume: order, advance: order, retry: order, waive: order, setPace: order, abort: order,
+  pause: order, resume: order, advance: order, drill: order, retry: order, waive: order, setPace: order, abort: order,
   rollback: [
     {
       when: 'without --direct',

@@ -45,6 +45,7 @@ const EXPECTED: Readonly<Record<CommandName, Readonly<Record<Mode, readonly Phas
   resume: { running: [], waiting: [], stopped: [], paused: phases.filter((phase) => phase !== 'aborted') },
   retry: { running: [], waiting: [], paused: [], stopped: phases.filter((phase) => phase !== 'aborted') },
   advance: { running: ['ready'], waiting: ['ready'], paused: [], stopped: [] },
+  drill: both(['ready'], []),
   rollback: both(['drill', 'ramp'], ['drill', 'ramp']),
   waive: both(phases.filter((phase) => waivableGates(phase).length > 0), phases.filter((phase) => waivableGates(phase).length > 0)),
   setPace: both(phases.filter((phase) => phase !== 'aborted'), phases.filter((phase) => phase !== 'aborted')),

@@ -67,6 +67,23 @@ it('asks the application twice, cuts its own connections in between, and certifi
   await record('tenant-drilled', world().handle('ant'));
 });
 
+it('is repeated in ready by order: a second certificate, and approvals are asked for again', async () => {
+  const { command, until, stage, record: read } = world();
+  await until('ant', 'ready', 'waiting');
+  const before = (await read('ant'))!.since;
+  await command('ant', 'drill', { expectPhase: 'ready' });
+  await expect.poll(async () => (await certificates('ant')).length, { timeout: 60_000 }).toBe(2);
+  await until('ant', 'ready', 'waiting');
+
+  expect(await stage('ant')).toBe('shadow-read');
+  const { since, approved } = (await read('ant'))!;
+  expect(approved).toBe(false);
+  expect(since).toBeGreaterThan(before);
+  const [first, second] = await certificates('ant');
+  expect(second!['drill']).not.toBe(first!['drill']);
+  await expect(command('ant', 'drill', { expectPhase: 'drill' })).rejects.toThrow();
+});
+
 it.each([
   ['bee', 'fail', /^drill: the probe ".*" ended with exit code 3$/],
   ['cat', 'ghost', /^drill: the canary in customers is not on the source, or belongs to another tenant$/],

@@ -5,9 +5,8 @@ export const certificate: Gate = {
   asks: 'Was the way there and back rehearsed lately?',
   plan: ['durations.certificate'],
   who: 'operator',
-  clear:
-    'the drill writes one; where it is too old in `ready`, waive it for a time, or abort and start again',
-  next: change('waive', 'TENANT', '--gate', 'certificate', '--until', '3d'),
+  clear: 'the drill writes one; where it is too old, `switchback drill` rehearses once more',
+  next: change('drill', 'TENANT'),
   canBeWaived: true,
   judge({ evidence: { at, certificateAt }, plan }) {
     const age = certificateAt === null ? null : at - certificateAt;
