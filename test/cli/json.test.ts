@@ -99,7 +99,9 @@ it.sequential('a tenant, there and back', async () => {
   await say('setPace', ['acme', '--rows-per-second', '900', ...because]);
   await say('waive', ['acme', '--gate', 'nodes', '--until', '1h', ...because]);
   await say('waivers');
+  const { since } = (await world().record('acme'))!;
   await say('drill', ['acme', ...because]);
+  await expect.poll(async () => (await world().record('acme'))!.since > since, { timeout: 30_000 }).toBe(true);
   await world().until('acme', 'ready', 'waiting');
   await say('advance', ['acme', ...because]);
   await world().until('acme', 'ramp');
