@@ -101,7 +101,9 @@ it.sequential('a tenant, there and back', async () => {
   await say('waivers');
   const { since } = (await world().record('acme'))!;
   await say('drill', ['acme', ...because]);
-  await expect.poll(async () => (await world().record('acme'))!.since > since, { timeout: 30_000 }).toBe(true);
+  await expect
+    .poll(async () => (await world().record('acme'))!.since > since, { timeout: 30_000 })
+    .toBe(true);
   await world().until('acme', 'ready', 'waiting');
   await say('advance', ['acme', ...because]);
   await world().until('acme', 'ramp');
