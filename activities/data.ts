@@ -43,10 +43,12 @@ export function dataActivities(deps: Deps): DataActivities {
   const { pair, plan, throttle } = deps;
   return guarded<DataActivities>({
     async preflight({ tenant }) {
-      const problems = [
-        ...(await preflight(planOf(plan, tenant), { source: pair.source, target: pair.target })),
+      const { source, target } = pair;
+      // A drill of another tenant may cut this worker's connections meanwhile.
+      const problems = await target.undisturbed(async () => [
+        ...(await preflight(planOf(plan, tenant), { source, target })),
         ...(await throttle.check(plan.limits)).problems,
-      ];
+      ]);
       if (problems.length > 0) return problems.map(formatProblem);
       await probeDigest(pair.source);
       await probeDigest(pair.target);

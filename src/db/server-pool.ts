@@ -3,6 +3,7 @@
  * comes, however silent the server is.
  */
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { createPool, type Pool, type PoolConnection } from 'mysql2/promise';
 
@@ -25,6 +26,7 @@ export interface ServerPoolOptions {
 
 /** A connection that was told to end is cut when it still stands after so long. */
 const END_MS = 2 * SECOND;
+const GONE_POLL_MS: Milliseconds = 5;
 
 /** Under `--disallow-code-generation-from-strings` mysql2's row parsers must not be generated. */
 const GENERATES_CODE = ((): boolean => {
@@ -74,6 +76,13 @@ export class ServerPool {
   /** Of the open connections, as the server counts them. */
   get ids(): readonly number[] {
     return [...this.#open.values()];
+  }
+
+  /** Waits until these are closed here too, so that none is lent that the server has ended; for a bound. */
+  async gone(ids: readonly number[]): Promise<void> {
+    const deadline = performance.now() + END_MS;
+    const isOpen = (): boolean => this.ids.some((id) => ids.includes(id));
+    while (isOpen() && performance.now() < deadline) await sleep(GONE_POLL_MS);
   }
 
   getConnection(): Promise<PoolConnection> {

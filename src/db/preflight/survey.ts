@@ -1,8 +1,5 @@
 /** What preflight reads of the two servers before any check runs. Nothing is changed. */
-import { setTimeout as sleep } from 'node:timers/promises';
-
-import type { Milliseconds } from '../../domain/duration.ts';
-import { TransientDatabaseError, type Problem } from '../../domain/errors.ts';
+import type { Problem } from '../../domain/errors.ts';
 import type { Plan } from '../../domain/plan.ts';
 import { readTables, type Table } from '../catalog.ts';
 import type { Database, Flavour, TextRow } from '../database.ts';
@@ -55,20 +52,11 @@ const VARIABLES = [
   'datadir',
 ];
 
-/** A connection that was just lost, as in a failover, says little of the server: it is asked once more. */
-const patient = <T>(read: () => Promise<T>): Promise<T> =>
-  read().catch(async (error: unknown) => {
-    if (!(error instanceof TransientDatabaseError)) throw error;
-    await sleep(AGAIN_MS);
-    return read();
-  });
-const AGAIN_MS: Milliseconds = 500;
-
 export async function takeSurvey(plan: Plan, sides: Sides): Promise<{ survey: Survey; unread: Problem[] }> {
   const unread: Problem[] = [];
   const look = async (side: 'source' | 'target'): Promise<Found | null> => {
     try {
-      return await patient(() => readSide(plan, side, sides[side]));
+      return await readSide(plan, side, sides[side]);
     } catch (error) {
       unread.push({
         field: side,

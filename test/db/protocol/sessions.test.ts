@@ -1,4 +1,6 @@
 /** What the protocol needs of a session, tried on sessions that nobody has used before. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { createConnection } from 'mysql2/promise';
 import { expect, it } from 'vitest';
 
@@ -125,6 +127,29 @@ it('a session that the target has ended while this process was busy is not lent 
     // Nothing that the server says meanwhile is heard.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
     expect(await ask()).toEqual(Array(3).fill([{ slept: '0' }]));
+  } finally {
+    await target.close();
+  }
+});
+
+it('what is wrong while this process cuts its own connections is looked at once more', async () => {
+  const target = new Database({ side: 'target', url: stackInfo().targetUrl });
+  let looks = 0;
+  const look = async (): Promise<string[]> => {
+    looks += 1;
+    const asked = Array.from({ length: 3 }, () => target.rows('SELECT SLEEP(0.3) AS slept'));
+    return (await Promise.allSettled(asked)).flatMap((one) =>
+      one.status === 'rejected' ? [String(one.reason)] : [],
+    );
+  };
+  try {
+    const found = target.undisturbed(look);
+    await sleep(100);
+    expect(await target.cut()).toBe(3);
+    expect(await found).toEqual([]);
+    expect(looks).toBe(2);
+
+    expect(await target.undisturbed(() => Promise.resolve([(looks += 1)]))).toEqual([3]);
   } finally {
     await target.close();
   }
