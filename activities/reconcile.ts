@@ -1,7 +1,7 @@
 /** Reconcile passes, and the wait for gates: long, cheap, and they report only what changes a decision. */
 import { heartbeat, sleep } from '@temporalio/activity';
 
-import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
+import { MINUTE, SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { PHASES } from '../src/domain/phase.ts';
 import { readMigration, tripBack } from '../src/db/migrations.ts';
@@ -9,6 +9,7 @@ import { reconcileSlice } from '../src/db/reconcile.ts';
 import { judgeNow, noteWaiting, type GateAnswer, type GateQuestion } from './control.ts';
 import { beat } from './data.ts';
 import { ProgressRow } from '../src/db/progress.ts';
+import { readStage } from '../src/db/stages.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
 import { activityInfo } from '@temporalio/activity';
@@ -36,8 +37,8 @@ export interface ReconcileActivities {
   /**
    * Waits until every gate is open, or somebody changed the stage, or `every` is over.
    *
-   * Looks each second or so, but returns early for a changed set of closed gates only after an eighth of
-   * `every`: six weeks of a flapping gate must not fill the history.
+   * Looks at the gates every minute or sooner, at the stage every ten seconds or sooner, but returns early for a changed
+   * set of closed gates only after an eighth of `every`: six weeks of a flapping gate must not fill the history.
    */
   readonly awaitGates: (input: Omit<GateQuestion, 'runId'> & { every: Milliseconds }) => Promise<GateAnswer>;
 }
@@ -92,19 +93,36 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
       const poll = Math.min(Math.max(every / 500, SECOND / 4), 10 * SECOND);
       let first: string | null = null;
       for (;;) {
+        const stood = await standing(deps, question.tenant);
         const answer = await judgeNow(deps, question);
         await noteWaiting(deps, question, answer);
-        heartbeat({ waitsFor: closed(answer) });
+        const waitsFor = closed(answer);
+        heartbeat({ waitsFor });
         first ??= closed(answer);
         const waited = Date.now() - started;
         const changed = closed(answer) !== first && waited > every / 8;
         if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
           return answer;
-        await sleep(poll);
+        const pause = Math.min(waited / 4, LOOK_EVERY_MAX);
+        for (let idle = 0; idle === 0 || idle < pause; idle += poll) {
+          await sleep(poll);
+          heartbeat({ waitsFor });
+          if ((await standing(deps, question.tenant)) !== stood) break;
+        }
       }
     },
   });
 }
+
+/**
+ * The longer it was waited for, the longer the next look may wait: it is a dozen queries of the source, where a look at
+ * the stage is one, and a fleet waits with a thousand tenants.
+ */
+const LOOK_EVERY_MAX: Milliseconds = MINUTE;
+
+/** Changes with whatever flips the tenant's reads or makes them dirty. */
+const standing = async ({ pair }: Deps, tenant: string): Promise<string> =>
+  JSON.stringify(await readStage(pair.source, pair.control, tenant));
 
 const closed = (answer: GateAnswer): string =>
   answer.verdicts
