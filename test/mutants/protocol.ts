@@ -103,6 +103,16 @@ export const PROTOCOL: readonly Mutant[] = [
     test: 'test/db/tenancy.test.ts', title: 'keys go around rows of two tenants that move and one that does not',
   },
   {
+    name: 'columns by which children find a parent are compared as one text, which one NULL makes NULL',
+    file: 'src/db/triggers.ts', find: "sameSql(column, 'OLD', 'NEW')).join(' AND ')", put: "sameSql(column, 'OLD', 'NEW').split(' <=> ')).reduce(([a, b], [c, d]) => [`CONCAT(${a}, ${c})`, `CONCAT(${b}, ${d})`]).join(' <=> ')",
+    test: 'test/db/capture.test.ts', title: 'journals the key that it leaves while that column is NULL',
+  },
+  {
+    name: 'a parent takes for unchanged what its collation takes for equal',
+    file: 'src/db/cascades.ts', find: '`CAST(${row}.${ident(column)} AS BINARY)`', put: '`${row}.${ident(column)}`',
+    test: 'test/db/capture.test.ts', title: 'ON UPDATE CASCADE that changes only the case of letters reaches the target',
+  },
+  {
     name: 'cascades are not journaled by the parent',
     file: 'src/db/triggers.ts', find: 'return [...own, ...cascadeTriggers(input, TRIGGER_PREFIX)]', put: 'return [...own]',
     test: SERVERS, title: '12: a cascade fires no trigger of the child',
