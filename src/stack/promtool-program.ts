@@ -1,7 +1,7 @@
 /** Finds or gets promtool: the alert rules are tested with it. */
-import { cached, cachedVersions } from './cache.ts';
-import { canUnpackDebian, throughLoader, unpackDebian } from './debian-tree.ts';
-import { progress } from './progress.ts';
+import { cachedVersions } from './cache.ts';
+import { fetchDebian } from './debian-fetch.ts';
+import { canUnpackDebian, throughLoader } from './debian-tree.ts';
 import { onPath } from './programs.ts';
 import type { Log } from './servers.ts';
 
@@ -25,13 +25,11 @@ export async function promtoolProgram(log: Log): Promise<Promtool> {
 function fetchPromtool(log: Log): Promise<string> {
   if (!canUnpackDebian())
     throw new Error('There is no promtool and no Debian apt to get it with: install `prometheus`.');
-  return cached({
-    name: FETCHED,
+  return fetchDebian({
+    entry: FETCHED,
+    what: 'promtool',
+    packages: ['prometheus'],
+    seconds: FETCH_SECONDS,
     log,
-    make: async (into) => {
-      log(`Getting promtool from Debian's packages (once, about ${FETCH_SECONDS} s; nothing is installed).`);
-      const onProgress = progress({ log, what: 'Getting promtool', expectedSeconds: FETCH_SECONDS });
-      await unpackDebian({ packages: ['prometheus'], into, onProgress });
-    },
   });
 }

@@ -1,7 +1,7 @@
 /** Finds or gets Redis. */
-import { cached, cachedVersions } from './cache.ts';
-import { canUnpackDebian, throughLoader, unpackDebian } from './debian-tree.ts';
-import { progress } from './progress.ts';
+import { cachedVersions } from './cache.ts';
+import { fetchDebian } from './debian-fetch.ts';
+import { canUnpackDebian, throughLoader } from './debian-tree.ts';
 import { onPath, versionText } from './programs.ts';
 import type { Log } from './servers.ts';
 import { unavailable } from './unavailable.ts';
@@ -28,14 +28,12 @@ async function fetchRedis(log: Log): Promise<string> {
   if (!canUnpackDebian())
     throw unavailable({ ...ways, reason: 'there is no Redis and no Debian apt to get it with' });
   try {
-    return await cached({
-      name: FETCHED,
+    return await fetchDebian({
+      entry: FETCHED,
+      what: 'Redis',
+      packages: ['redis-server'],
+      seconds: FETCH_SECONDS,
       log,
-      make: async (into) => {
-        log(`Getting Redis from Debian's packages (once, about ${FETCH_SECONDS} s; nothing is installed).`);
-        const onProgress = progress({ log, what: 'Getting Redis', expectedSeconds: FETCH_SECONDS });
-        await unpackDebian({ packages: ['redis-server'], into, onProgress });
-      },
     });
   } catch (error) {
     log((error as Error).message);
