@@ -1,16 +1,11 @@
 /** What a report tells of the past: audit, passes, drift by class, shadow reads, certificates. Never keys, never values. */
 import type { Database, TextRow } from './database.ts';
 import { qualified, tenantLiteral } from './sql.ts';
+import type { AuditEntry } from './stages.ts';
 import type { Pair } from './tracked.ts';
 
-export interface AuditRecord {
+export interface AuditRecord extends Omit<AuditEntry, 'tenant' | 'requestId'> {
   readonly at: string;
-  readonly event: string;
-  readonly before: string | null;
-  readonly after: string | null;
-  readonly epoch: number | null;
-  readonly actor: string;
-  readonly reason: string;
 }
 
 /** The latest `limit` of them, the oldest first. */

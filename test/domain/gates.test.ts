@@ -7,6 +7,7 @@ import { expect, it } from 'vitest';
 import { DAY, HOUR, MINUTE } from '../../src/domain/duration.ts';
 import type { Evidence } from '../../src/domain/evidence.ts';
 import { GATES, judgeGates, PHASE_GATES, waivableGates, type GateName } from '../../src/domain/gate.ts';
+import { WHO } from '../../src/domain/gates/gate.ts';
 import type { Phase } from '../../src/domain/phase.ts';
 import type { TenantPlan } from '../../src/domain/plan.ts';
 import { limits } from '../support/limits.ts';
@@ -258,16 +259,7 @@ it('docs/gates.md has one row for each gate, with its question, keys of the plan
   const lines = readFileSync(`${root}docs/gates.md`, 'utf8').split('\n');
   for (const [name, { asks, plan, who }] of Object.entries(GATES)) {
     const row = lines.find((line) => line.startsWith(`| \`${name}\``)) ?? '';
-    for (const text of [asks, ...plan.map((key) => `\`${key}\``), `| ${WHO_SAYS[who]} |`])
+    for (const text of [asks, ...plan.map((key) => `\`${key}\``), `| ${WHO[who]} |`])
       expect(row, `${name} lacks ${text}`).toContain(text);
   }
 });
-
-const WHO_SAYS = {
-  time: 'time',
-  operator: 'an operator',
-  databases: 'who runs the databases',
-  application: 'who runs the application',
-  temporal: 'who runs the Temporal cluster',
-  release: 'a later version',
-};
