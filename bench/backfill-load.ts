@@ -6,6 +6,7 @@
  */
 import { decodeKey } from '../src/domain/key.ts';
 import { copyInProcess, type Copied } from './copy-run.ts';
+import { coresDuring, type Cores } from './cpu.ts';
 import { createSql, fill, ROWS, TABLE, tenantNames } from './dataset.ts';
 import { openLoop, type Latencies } from './load.ts';
 import { machine, median, rounded, type Result } from './result.ts';
@@ -15,11 +16,16 @@ import { CONTROL, install, LIMITS, SCHEMA, startTenants, withServers, type Serve
 const RATE = 500;
 const SECONDS = Number(process.env['BENCH_SECONDS'] ?? 20);
 
+/** Who had how many cores. */
+interface Busy {
+  readonly busy: Cores;
+}
+
 interface Round {
-  readonly idle: Latencies;
-  readonly unloaded: Copied;
-  readonly loaded: Latencies & Copied;
-  readonly shareLock: Latencies & Copied;
+  readonly idle: Latencies & Busy;
+  readonly unloaded: Copied & Busy;
+  readonly loaded: Latencies & Copied & Busy;
+  readonly shareLock: Latencies & Copied & Busy;
 }
 
 export async function run(): Promise<Result> {
@@ -40,14 +46,20 @@ export async function run(): Promise<Result> {
 }
 
 async function oneRound(servers: Servers, number: number): Promise<Round> {
-  const idle = await writesFor(
-    servers,
-    () => [],
-    (elapsed) => elapsed > SECONDS * 1_000,
+  const watched = async <T>(phase: () => Promise<T>): Promise<T & Busy> => {
+    const { value, cores } = await coresDuring(servers, phase);
+    return { ...value, busy: cores };
+  };
+  const idle = await watched(() =>
+    writesFor(
+      servers,
+      () => [],
+      (elapsed) => elapsed > SECONDS * 1_000,
+    ),
   );
-  const unloaded = await copy(servers, 'own', number);
-  const loaded = await beside(servers, 'own', number + 1);
-  const shareLock = await beside(servers, 'share-lock', number + 2);
+  const unloaded = await watched(() => copy(servers, 'own', number));
+  const loaded = await watched(() => beside(servers, 'own', number + 1));
+  const shareLock = await watched(() => beside(servers, 'share-lock', number + 2));
   return { idle, unloaded, loaded, shareLock };
 }
 
@@ -155,6 +167,15 @@ function result(servers: Servers, rounds: readonly Round[]): Result {
       unloadedRowsPerSecond: mid((r) => pace(r.unloaded)),
       loadedRowsPerSecond: mid((r) => pace(r.loaded)),
       shareLockRowsPerSecond: mid((r) => pace(r.shareLock)),
+      idleSourceCores: mid((r) => r.idle.busy.source),
+      idleWriterCores: mid((r) => r.idle.busy.bench),
+      unloadedSourceCores: mid((r) => r.unloaded.busy.source),
+      unloadedTargetCores: mid((r) => r.unloaded.busy.target),
+      unloadedCopyCores: mid((r) => r.unloaded.cores),
+      loadedSourceCores: mid((r) => r.loaded.busy.source),
+      loadedTargetCores: mid((r) => r.loaded.busy.target),
+      loadedCopyCores: mid((r) => r.loaded.cores),
+      loadedWriterCores: mid((r) => r.loaded.busy.bench),
     },
     ratios: {
       updateP99VsIdle: ratioOf(p99.loaded, p99.idle),

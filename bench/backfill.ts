@@ -7,6 +7,7 @@
  */
 import { createConnection } from 'mysql2/promise';
 
+import { coresDuring } from './cpu.ts';
 import { createSql, fill, ROWS, TABLE, tenantNames } from './dataset.ts';
 import { copyInProcess } from './copy-run.ts';
 import { mydumperAndLoader, mysqldumpPipe, needPeers } from './peers.ts';
@@ -21,21 +22,20 @@ const BESIDE = 'events_beside';
 export async function run(): Promise<Result> {
   const peers = needPeers({ mydumper: 'mydumper', myloader: 'mydumper' });
   return withServers(async (servers) => {
-    const one = await phase(servers, { rows: ROWS, tenants: 1 }, (timed, own) => ({
+    const { source, target } = servers;
+    const one = await phase(servers, { rows: ROWS, tenants: 1 }, (own) => ({
       own,
-      mydumper: timed(() => mydumperAndLoader(servers.source, servers.target, TABLE)),
-      mysqldumpPipe: timed(() => mysqldumpPipe(servers.source, servers.target, TABLE)),
-      insertSelect: timed(() => insertSelect(servers)),
+      mydumper: () => mydumperAndLoader(source, target, TABLE),
+      mysqldumpPipe: () => mysqldumpPipe(source, target, TABLE),
+      insertSelect: () => insertSelect(servers),
     }));
     const rows = Math.ceil(ROWS / 5);
-    const many = await phase(servers, { rows, tenants: MANY }, (timed, own) => ({
+    const many = await phase(servers, { rows, tenants: MANY }, (own) => ({
       mixedOwn: own,
-      mixedMydumper: timed(() => mydumperAndLoader(servers.source, servers.target, TABLE)),
-      mixedMydumperChunked: timed(() =>
-        mydumperAndLoader(servers.source, servers.target, TABLE, Math.ceil(rows / 20)),
-      ),
+      mixedMydumper: () => mydumperAndLoader(source, target, TABLE),
+      mixedMydumperChunked: () => mydumperAndLoader(source, target, TABLE, Math.ceil(rows / 20)),
     }));
-    const found = { ...one, ...many };
+    const found = { ...one.pace, ...many.pace };
     const versus = (a: string, b: string): number => ratioOf(found[a]!, found[b]!);
     return {
       name: 'backfill',
@@ -45,9 +45,8 @@ export async function run(): Promise<Result> {
       medians: {
         rows: ROWS,
         mixedRows: rows,
-        ...Object.fromEntries(
-          Object.entries(found).map(([name, values]) => [`${name}RowsPerSecond`, rounded(median(values))]),
-        ),
+        ...medians(found, 'RowsPerSecond'),
+        ...medians(one.serverMicroseconds, 'ServerMicrosecondsPerRow'),
       },
       ratios: {
         vsMydumper: versus('own', 'mydumper'),
@@ -60,35 +59,51 @@ export async function run(): Promise<Result> {
   });
 }
 
+const medians = (found: Readonly<Record<string, readonly number[]>>, what: string): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(found).map(([name, values]) => [`${name}${what}`, rounded(median(values))]),
+  );
+
 interface Data {
   readonly rows: number;
   readonly tenants: number;
 }
 
-type Contestant = () => Promise<number>;
+type Copy = () => Promise<unknown>;
 
-/** Fills both servers, and lets contestants copy in turns. @returns rows a second of each */
+/** By contestant, one of each round. */
+interface Phase {
+  /** Rows a second. */
+  readonly pace: Record<string, number[]>;
+  /** Time of a core of either server for each row: `…Source`, `…Target`. */
+  readonly serverMicroseconds: Record<string, number[]>;
+}
+
+/** Fills both servers, and lets contestants copy in turns. */
 async function phase(
   servers: Servers,
   data: Data,
-  contestants: (
-    timed: (copy: () => Promise<unknown>) => Contestant,
-    own: Contestant,
-  ) => Readonly<Record<string, Contestant>>,
-): Promise<Record<string, number[]>> {
+  contestants: (own: Copy) => Readonly<Record<string, Copy>>,
+): Promise<Phase> {
   await prepare(servers, data);
-  const timed = (copy: () => Promise<unknown>) => async (): Promise<number> => {
+  const serverMicroseconds: Record<string, number[]> = {};
+  const timed = (name: string, copy: Copy) => async (): Promise<number> => {
     await emptyTarget(servers);
-    const took = await seconds(copy);
+    const { value: took, cores } = await coresDuring(servers, () => seconds(copy));
     await expectRows(servers, data.rows);
+    for (const [side, busy] of [
+      ['Source', cores.source],
+      ['Target', cores.target],
+    ] as const)
+      (serverMicroseconds[`${name}${side}`] ??= []).push((busy * took * 1e6) / data.rows);
     return data.rows / took;
   };
   const tenants = tenantNames(data.tenants);
   let round = data.tenants * 1_000;
-  const own = timed(() =>
-    copyInProcess(servers, { copy: 'own', tenants, round: (round += 1), seconds: null }),
-  );
-  return inTurns(contestants(timed, own));
+  const own: Copy = () =>
+    copyInProcess(servers, { copy: 'own', tenants, round: (round += 1), seconds: null });
+  const turns = Object.entries(contestants(own)).map(([name, copy]) => [name, timed(name, copy)] as const);
+  return { pace: await inTurns(Object.fromEntries(turns)), serverMicroseconds };
 }
 
 async function prepare(servers: Servers, data: Data): Promise<void> {

@@ -26,6 +26,8 @@ interface Job {
 export interface Copied {
   readonly rows: number;
   readonly seconds: number;
+  /** That this process kept busy, on average. */
+  readonly cores: number;
 }
 
 /** @param onAt hears the last key of each window of a share-lock copy */
@@ -104,13 +106,15 @@ async function main(job: Job): Promise<void> {
     published: () => Promise.resolve(),
   });
   if (job.seconds !== null && job.copy === 'own') loop.start();
-  const started = performance.now();
+  const [used, started] = [process.cpuUsage(), performance.now()];
   const until = (): boolean => job.seconds !== null && performance.now() - started > job.seconds * 1_000;
   const rows = await COPIES[job.copy](pair, job, until);
   const seconds = (performance.now() - started) / 1_000;
+  const { user, system } = process.cpuUsage(used);
   await loop.stop();
   await Promise.all([pair.source.close(), pair.target.close()]);
-  console.log(JSON.stringify({ rows, seconds } satisfies Copied));
+  const cores = (user + system) / 1e6 / seconds;
+  console.log(JSON.stringify({ rows, seconds, cores } satisfies Copied));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await main(JSON.parse(process.argv[2]!) as Job);
