@@ -7,10 +7,18 @@
  */
 import type { Session } from './database.ts';
 import { onlyPrimaryIsUnique } from './fingerprint.ts';
-import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, readImages, targetTenants } from './image-rows.ts';
+import {
+  deleteRows,
+  ImagesTooLarge,
+  linesSql,
+  OwnedLines,
+  ownersIn,
+  ownersSql,
+  readImages,
+} from './image-rows.ts';
 import { journalTenants } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
-import { assertShapes } from './shapes.ts';
+import { assertShapesBehind } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -43,6 +51,8 @@ export interface Sides {
   readonly method: LoadMethod;
   readonly locked: ReadonlySet<string>;
   readonly mirrored: ReadonlySet<string>;
+  /** Keys of which nobody has asked yet who else journaled them. */
+  readonly asked: Keys;
 }
 
 /** From so many keys on the images are not kept in memory, but written as they are read. */
@@ -91,15 +101,18 @@ export async function applyKeys(
  */
 async function coverKeys(sides: Sides, id: number, keys: readonly string[]): Promise<void> {
   const { pair, tracked, source, target } = sides;
-  const [journaled, owning] = await together(
-    journalTenants(source, pair.control, id, keys),
-    targetTenants(target, tracked.target(id), keys),
-    assertShapes(pair, tracked, { on: target, side: 'target', ids: [id] }),
+  const asked = [...(sides.asked.get(id) ?? [])];
+  const owners = ownersSql(target, tracked.target(id), keys);
+  const [sharing, owning] = await together(
+    // Of the keys that came from the journal it is known already.
+    asked.length === 0 ? [] : journalTenants(source, pair.control, id, asked),
+    assertShapesBehind(pair, tracked, { on: target, side: 'target', ids: [id] }, owners),
   );
-  assertLocked(sides, [...journaled, ...owning]);
+  assertLocked(sides, [...sharing, ...ownersIn(owning)]);
 }
 
-function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
+/** @throws LocksMissing naming those of the tenants that are not locked */
+export function assertLocked({ locked }: Pick<Sides, 'locked'>, tenants: Iterable<string>): void {
   const missing = [...new Set(tenants)].filter((tenant) => !locked.has(tenant));
   if (missing.length > 0) throw new LocksMissing(missing);
 }

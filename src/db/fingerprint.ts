@@ -7,7 +7,7 @@
  */
 import { DatabaseError } from '../domain/errors.ts';
 import type { Table } from './catalog.ts';
-import type { Database, Session } from './database.ts';
+import type { Database, Session, TextRow } from './database.ts';
 import { ident, qualified } from './sql.ts';
 
 /** Definition of one table: a line for each column, key, constraint and option, sorted. */
@@ -16,19 +16,23 @@ export type Shape = string;
 /** errno: no such table, no such schema. */
 const GONE = new Set<number | null>([1146, 1049]);
 
+type TableName = Pick<Table, 'schema' | 'name'>;
+
+export const createdSql = ({ schema, name }: TableName): string =>
+  `SHOW CREATE TABLE ${qualified(schema, name)}`;
+
+/** @param rows of `createdSql` */
+export const shapeIn = (rows: readonly TextRow[]): Shape | null => shapeOf(rows[0]?.['Create Table'] ?? null);
+
 /**
  * Inside a transaction that touched the table before, the answer holds until its end: no ALTER gets past
  * the metadata lock.
  *
  * @returns null when there is no such base table
  */
-export async function readShape(
-  db: Database | Session,
-  { schema, name }: { readonly schema: string; readonly name: string },
-): Promise<Shape | null> {
+export async function readShape(db: Database | Session, table: TableName): Promise<Shape | null> {
   try {
-    const [row] = await db.rows(`SHOW CREATE TABLE ${qualified(schema, name)}`);
-    return shapeOf(row?.['Create Table'] ?? null);
+    return shapeIn(await db.rows(createdSql(table)));
   } catch (error) {
     if (error instanceof DatabaseError && GONE.has(error.errno)) return null;
     throw error;

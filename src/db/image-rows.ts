@@ -1,7 +1,7 @@
 /** Rows by their keys: their images on the source, their owners on the target, and how they leave it. */
 import { UNRESOLVED } from '../domain/stage.ts';
 import type { Table } from './catalog.ts';
-import type { RawRow, Session } from './database.ts';
+import type { RawRow, Session, TextRow } from './database.ts';
 import { selectImage } from './images.ts';
 import { keysJoin, keySql, keysTable } from './keys.ts';
 import { Lines, type SomeLines } from './lines.ts';
@@ -114,19 +114,16 @@ export class OwnedLines implements Gather<SomeLines> {
 const textOf = (bytes: Buffer | null): string | null => bytes?.toString('utf8') ?? null;
 const numberOf = (bytes: Buffer): number => Number(bytes.toString('latin1'));
 
-/** Tenants that own the target's rows of the keys; a row without a parent may be anybody's. */
-export async function targetTenants(
-  target: Session,
-  side: TrackedTable,
-  keys: readonly string[],
-): Promise<Set<string>> {
+/** Tenants that own the target's rows of the keys. */
+export const ownersSql = (target: Session, side: TrackedTable, keys: readonly string[]): string => {
   const { table } = side;
-  const rows = await target.rows(
-    `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys, target.takesRows)} k
-     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`,
-  );
-  return new Set(rows.map((row) => row['tenant'] ?? UNRESOLVED));
-}
+  return `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys, target.takesRows)} k
+     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`;
+};
+
+/** @param rows of `ownersSql`; a row without a parent may be anybody's */
+export const ownersIn = (rows: readonly TextRow[]): string[] =>
+  rows.map((row) => row['tenant'] ?? UNRESOLVED);
 
 /** A key of a deprecated character set warns, and a server keeps 1,024 warnings for us to look at. */
 const DELETED_AT_ONCE = 500;

@@ -28,11 +28,19 @@ export interface JournalBatch {
   readonly covered: boolean;
 }
 
-export function journalSql(control: string, { after, limit, without = [] }: JournalRows): string {
+export const journalSql = (control: string, rows: JournalRows): string =>
+  `SELECT id, tenant, table_id, row_key ${oldestRows(control, rows)}`;
+
+function oldestRows(control: string, { after, limit, without = [] }: JournalRows): string {
   const others = without.length === 0 ? '' : ` AND table_id NOT IN (${without.join(', ')})`;
   const ranges = [...after].map(([tenant, id]) => `(tenant = ${tenantLiteral(tenant)} AND id > ${id})`);
-  return `SELECT id, tenant, table_id, row_key FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
+  return `FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
 }
+
+/** Whoever has a journal row for a key of these rows, under whichever tenant: asked beside `journalSql`, it knows the keys itself. */
+export const sharersSql = (control: string, rows: JournalRows): string =>
+  `SELECT DISTINCT j.tenant AS tenant FROM (SELECT table_id, row_key ${oldestRows(control, rows)}) k
+   STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = k.table_id AND j.row_key = k.row_key`;
 
 /** @param rows of `journalSql` */
 export function batchOf(
@@ -108,7 +116,7 @@ export async function deleteJournal(
   await deleteById(source, qualified(control, 'journal'), ids);
 }
 
-/** @param table quoted, with its schema */
+/** In the order of the ids: two who delete the same rows wait for each other, and are no deadlock. @param table quoted, with its schema */
 export async function deleteById(
   source: Database | Session,
   table: string,
@@ -117,7 +125,7 @@ export async function deleteById(
   if (ids.length === 0) return;
   const derived = derivedTable(
     ['id'],
-    ids.map((id) => [id]),
+    ids.toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1)).map((id) => [id]),
     source.takesRows,
   );
   await source.run(`DELETE ${table} FROM ${derived} k STRAIGHT_JOIN ${table} ON ${table}.id = k.id`);

@@ -1,15 +1,28 @@
 /**
- * Journal rows that the target has committed and that are just being deleted: the next batch does not wait for it,
- * and does not apply them again.
+ * Journal rows that the target has committed and that are to be deleted: the next batch does not wait for it, and does
+ * not apply them again. What comes within a few milliseconds is deleted together, since each deletion is a commit of
+ * the source that the application's own commits wait beside.
  */
+import type { Milliseconds } from '../domain/duration.ts';
 import { deleteJournal, type JournalIds } from './journal-rows.ts';
 import type { Pair } from './tracked.ts';
 
+/** Other processes find the rows meanwhile, and apply them again. */
+const LAG: Milliseconds = 10;
+/** So many are deleted at once, and the batch after the next waits for it. */
+const ROWS_MAX = 200;
+
 export class Leaving {
   readonly #pair: Pair;
+  /** By tenant: not known to be deleted. */
   readonly #ids = new Map<string, Set<string>>();
-  /** The end of the tenant's last deletion; one that failed stays until somebody has heard of it. */
-  readonly #last = new Map<string, Promise<void>>();
+  /** Of those: no deletion has taken them yet. */
+  #waiting = new Map<string, string[]>();
+  #timer: NodeJS.Timeout | null = null;
+  /** The deletion that was begun last; never rejects. */
+  #last = Promise.resolve();
+  /** Of tenants whose deletion failed, until somebody has heard of it. */
+  readonly #failed = new Map<string, unknown>();
 
   constructor(pair: Pair) {
     this.#pair = pair;
@@ -21,51 +34,67 @@ export class Leaving {
   }
 
   /**
-   * Deletes the rows, one deletion of a tenant after the other. Rows whose deletion fails are in the journal still,
-   * and are applied again.
+   * Has the rows deleted soon. Rows whose deletion fails are in the journal still, and are applied again.
    *
    * @param ids of rows that a target transaction has committed
-   * @returns when the deletions before it have ended @throws as one of those did
+   * @throws as the last deletion of one of these tenants did
    */
   async delete(ids: JournalIds): Promise<void> {
-    if (ids.size === 0) return;
-    const tenants = [...ids.keys()];
-    const before = tenants.map((tenant) => this.#last.get(tenant) ?? Promise.resolve());
-    for (const [tenant, own] of ids) for (const id of own) this.#leavingOf(tenant).add(id);
-    const { source, control } = this.#pair;
-    const work = Promise.allSettled(before) // told below
-      .then(() => deleteJournal(source, control, [...ids.values()].flat()))
-      .finally(() => {
-        for (const [tenant, own] of ids) for (const id of own) this.#ids.get(tenant)?.delete(id);
-      });
-    for (const tenant of tenants) this.#last.set(tenant, work);
-    work.then(
-      () => tenants.forEach((tenant) => this.#forget(tenant, work)),
-      () => {}, // told to whoever comes next
-    );
-    await Promise.all(before);
-  }
-
-  #leavingOf(tenant: string): Set<string> {
-    const leaving = this.#ids.get(tenant) ?? new Set();
-    this.#ids.set(tenant, leaving);
-    return leaving;
-  }
-
-  /** @throws what the last deletion threw */
-  async settled(tenant: string): Promise<void> {
-    const last = this.#last.get(tenant);
-    if (last === undefined) return;
-    try {
-      await last;
-    } finally {
-      this.#forget(tenant, last);
+    for (const [tenant, own] of ids) {
+      this.#waiting.set(tenant, [...(this.#waiting.get(tenant) ?? []), ...own]);
+      const leaving = this.#ids.get(tenant) ?? new Set();
+      for (const id of own) leaving.add(id);
+      this.#ids.set(tenant, leaving);
     }
+    if (this.#rows() >= ROWS_MAX) {
+      const before = this.#last;
+      void this.#begin();
+      await before;
+    } else if (ids.size > 0) this.#timer ??= setTimeout(() => void this.#begin(), LAG).unref();
+    this.#tell([...ids.keys()]);
   }
 
-  #forget(tenant: string, work: Promise<void>): void {
-    if (this.#last.get(tenant) !== work) return;
-    this.#last.delete(tenant);
-    this.#ids.delete(tenant);
+  /** Deletes what waits now. @throws what the tenant's last deletion threw */
+  async settled(tenant: string): Promise<void> {
+    if (this.#ids.has(tenant)) await this.#begin();
+    this.#tell([tenant]);
+  }
+
+  #rows(): number {
+    return [...this.#waiting.values()].reduce((sum, own) => sum + own.length, 0);
+  }
+
+  #tell(tenants: readonly string[]): void {
+    const failed = tenants.filter((tenant) => this.#failed.has(tenant));
+    const errors = failed.map((tenant) => this.#failed.get(tenant));
+    for (const tenant of failed) this.#failed.delete(tenant);
+    if (failed.length > 0) throw errors[0];
+  }
+
+  /** One deletion after the other, each of all that waits by then. */
+  #begin(): Promise<void> {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#last = this.#last.then(() => this.#deleteWaiting());
+    return this.#last;
+  }
+
+  async #deleteWaiting(): Promise<void> {
+    const taken = this.#waiting;
+    this.#waiting = new Map();
+    const { source, control } = this.#pair;
+    try {
+      await deleteJournal(source, control, [...taken.values()].flat());
+    } catch (error) {
+      for (const tenant of taken.keys()) this.#failed.set(tenant, error);
+    }
+    for (const [tenant, own] of taken) this.#forget(tenant, own);
+  }
+
+  #forget(tenant: string, ids: readonly string[]): void {
+    const leaving = this.#ids.get(tenant);
+    if (leaving === undefined) return;
+    for (const id of ids) leaving.delete(id);
+    if (leaving.size === 0) this.#ids.delete(tenant);
   }
 }

@@ -7,7 +7,7 @@
  */
 import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
-import { converge, type Converged } from './converge.ts';
+import { converge, type Converged, type ConvergeRequest } from './converge.ts';
 import type { Session } from './database.ts';
 import { deleteJournal, type JournalRows } from './journal-rows.ts';
 import { Leaving } from './leaving.ts';
@@ -63,7 +63,10 @@ export class Mirror {
    */
   async mirrorTenant(tenant: string, turn: Milliseconds | null): Promise<MirrorResult> {
     const { id, limit } = this.#low(tenant);
-    const result = await this.#batch({ after: new Map([[tenant, id]]), limit, without: this.#held }, turn);
+    const result = await this.#batch(
+      { after: new Map([[tenant, id]]), limit, without: this.#held },
+      { turn },
+    );
     this.#advance(tenant, result);
     if (result.kind === 'busy') return { kind: 'busy', applied: 0 };
     if (!result.full) await this.#leaving.settled(tenant);
@@ -84,30 +87,35 @@ export class Mirror {
    * As `drain`, but the journal may still hold rows that are on the target already. It keeps a place of its own:
    * another caller's low water may stand above rows that nobody has applied yet.
    *
+   * @param beforeReading called once the lock is held: what is committed when it resolves is covered, too
    * @returns journal rows that were applied
    */
-  async reach(tenant: string): Promise<number> {
-    let applied = 0;
-    let place = { after: new Map([[tenant, '0']]), limit: BATCH };
-    for (;;) {
-      const result = await this.#batch(place, null);
+  async reach(tenant: string, beforeReading?: () => Promise<void>): Promise<number> {
+    const whole = { after: new Map([[tenant, '0']]), limit: BATCH };
+    let result = await this.#batch(whole, beforeReading === undefined ? {} : { beforeReading });
+    let { applied } = result;
+    while (result.full) {
+      const after = new Map([[tenant, result.lastIds.get(tenant) ?? '0']]);
+      result = await this.#batch({ after, limit: BACKLOG_BATCH });
       applied += result.applied;
-      place = { after: new Map([[tenant, result.lastIds.get(tenant) ?? '0']]), limit: BACKLOG_BATCH };
-      if (!result.full) return applied;
     }
+    return applied;
   }
 
   /**
    * As `reach`, of several tenants in one transaction, which waits for nobody.
    *
+   * @param beforeReading as of `reach`, with those whose locks are held
    * @returns those that were reached; left out are those that somebody else works at, and all of them where there is
    *   too much to do at once
    */
-  async reachTogether(tenants: readonly string[]): Promise<ReadonlySet<string>> {
+  async reachTogether(
+    tenants: readonly string[],
+    beforeReading?: ConvergeRequest['beforeReading'],
+  ): Promise<ReadonlySet<string>> {
     const result = await this.#batch(
       { after: new Map(tenants.map((tenant) => [tenant, '0'])), limit: BATCH },
-      null,
-      true,
+      { skipsLocked: true, ...(beforeReading === undefined ? {} : { beforeReading }) },
     );
     return new Set(result.full ? [] : result.tenants);
   }
@@ -121,7 +129,10 @@ export class Mirror {
     tenants: readonly string[],
   ): Promise<{ readonly reached: ReadonlySet<string>; readonly applied: number }> {
     const after = new Map(tenants.map((tenant) => [tenant, this.#low(tenant).id]));
-    const result = await this.#batch({ after, limit: BACKLOG_BATCH, without: this.#held }, null, true);
+    const result = await this.#batch(
+      { after, limit: BACKLOG_BATCH, without: this.#held },
+      { skipsLocked: true },
+    );
     const reached = new Set(tenants.filter((tenant) => result.tenants.includes(tenant)));
     for (const tenant of reached) {
       this.#advance(tenant, result);
@@ -130,7 +141,13 @@ export class Mirror {
     return { reached, applied: result.applied };
   }
 
-  async #batch(journal: JournalRows, turn: Milliseconds | null, skipsLocked = false): Promise<Converged> {
+  async #batch(
+    journal: JournalRows,
+    {
+      turn = null,
+      ...way
+    }: Pick<ConvergeRequest, 'skipsLocked' | 'beforeReading'> & { turn?: Milliseconds | null } = {},
+  ): Promise<Converged> {
     const own = [...journal.after.keys()];
     const [tenant] = own;
     const tenants = tenant === UNRESOLVED ? await this.#everybody() : own;
@@ -140,7 +157,7 @@ export class Mirror {
       journal: { ...journal, leaving: this.#leaving.of(own) },
       keys: new Map(),
       applied: (ids) => this.#leaving.delete(ids),
-      skipsLocked,
+      ...way,
       ...(turn === null
         ? {}
         : {

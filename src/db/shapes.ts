@@ -12,7 +12,7 @@ import { SHARED } from '../domain/stage.ts';
 import { schemaOf } from '../domain/tenant-schema.ts';
 import type { Table } from './catalog.ts';
 import type { Database, Session, TextRow } from './database.ts';
-import { describeChange, readShape, type Shape } from './fingerprint.ts';
+import { createdSql, describeChange, readShape, shapeIn, type Shape } from './fingerprint.ts';
 import { qualified } from './sql.ts';
 import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -79,12 +79,42 @@ export interface Look {
  * @throws TransientDatabaseError when the change was taken over meanwhile: whoever tries again reads the tables anew
  */
 export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids }: Look): Promise<void> {
-  for (const { id, table, tenancy } of readBy(tracked, side, ids).values()) {
-    const recorded = tracked.shape(side, id);
-    const live = await readShape(on, table);
-    if (recorded !== live)
-      await judge(pair, { side, id, name: label(tenancy.kind === 'schema', table), recorded, live });
-  }
+  for (const one of readBy(tracked, side, ids).values())
+    await assertShape(pair, tracked, side, one, await readShape(on, one.table));
+}
+
+/**
+ * As `assertShapes`, in one packet behind a statement of the caller's.
+ *
+ * @returns the rows of that statement
+ * @throws DatabaseError also where a table is gone: `explained` says so
+ */
+export async function assertShapesBehind(
+  pair: Pair,
+  tracked: Tracked,
+  { on, side, ids }: Look & { readonly on: Session },
+  statement: string,
+): Promise<readonly TextRow[]> {
+  const tables = [...readBy(tracked, side, ids).values()];
+  const [rows, ...created] = await on.rowsOfEach([
+    statement,
+    ...tables.map(({ table }) => createdSql(table)),
+  ]);
+  for (const [at, one] of tables.entries())
+    await assertShape(pair, tracked, side, one, shapeIn(created[at]!));
+  return rows!;
+}
+
+async function assertShape(
+  pair: Pair,
+  tracked: Tracked,
+  side: Side,
+  { id, table, tenancy }: TrackedTable,
+  live: Shape | null,
+): Promise<void> {
+  const recorded = tracked.shape(side, id);
+  if (recorded !== live)
+    await judge(pair, { side, id, name: label(tenancy.kind === 'schema', table), recorded, live });
 }
 
 interface Seen {
