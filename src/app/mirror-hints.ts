@@ -21,6 +21,8 @@ import { STAGES } from '../domain/stage.ts';
 
 const TURN_EVERY = SECOND;
 const STUCK_MS = 200;
+/** So long a mirror waits, its lock held, for the commits that were sent before: each spares a mirror of its own. */
+const COMMITS_MS: Milliseconds = 5;
 
 /** One tenant's writes in this node, numbered by their commits. */
 interface Lane {
@@ -31,10 +33,14 @@ interface Lane {
   overdue: number;
   /** Up to this write a failed mirror was counted. */
   failed: number;
+  /** Of the writes whose COMMIT was sent and is not answered. */
+  readonly committing: Set<Promise<void>>;
   /** When the drain that runs began; null: none runs. */
   drainingSince: Milliseconds | null;
   /** Did the last drain fail? */
   isFailing: boolean;
+  /** Does the drain that runs cover what is committed now? Until it reads the journal. */
+  takesMore: boolean;
   lastTurn: Milliseconds;
   turn: NodeJS.Timeout | null;
   readonly drain: Coalesced;
@@ -44,10 +50,14 @@ interface Lane {
 const isInTrouble = ({ isFailing, drainingSince }: Lane, budget: Milliseconds): boolean =>
   isFailing || (drainingSince !== null && performance.now() - drainingSince > Math.max(STUCK_MS, 4 * budget));
 
-export type Mirroring = Pick<MirrorHints, 'afterCommit' | 'isLagging' | 'drainLagging' | 'close'>;
+export type Mirroring = Pick<
+  MirrorHints,
+  'beforeCommit' | 'afterCommit' | 'isLagging' | 'drainLagging' | 'close'
+>;
 
 /** Where the application writes the target itself, there is no journal to apply. */
 export const NOT_OURS: Mirroring = {
+  beforeCommit: () => () => {},
   afterCommit: () => Promise.resolve(),
   isLagging: () => false,
   drainLagging: () => {},
@@ -79,6 +89,22 @@ export class MirrorHints {
     this.#stats = seen.stats;
     this.#seen = seen;
     this.#retry = setInterval(() => this.drainLagging(), SECOND).unref();
+  }
+
+  /**
+   * COMMIT was sent. Where the mirror will be awaited, it takes its lock meanwhile, and reads after the answer.
+   *
+   * @returns to be called right before `afterCommit`, however the commit ended
+   */
+  beforeCommit(tenants: readonly string[]): () => void {
+    const waits = tenants
+      .filter((tenant) => STAGES[this.#flags.get(tenant).stage].awaitsMirror)
+      .map((tenant) => this.#lane(tenant))
+      .filter((lane) => !isInTrouble(lane, this.#budget))
+      .map(awaitCommit);
+    return () => {
+      for (const answered of waits) answered();
+    };
   }
 
   /** Never throws: the write is committed. Resolves at once, or within the budget where it is awaited. */
@@ -161,19 +187,30 @@ export class MirrorHints {
   }
 
   async #drain(tenant: string, lane: Lane): Promise<void> {
-    const upTo = lane.written;
+    let upTo = lane.written;
     lane.drainingSince = performance.now();
+    lane.takesMore = true;
+    const depart = (): void => {
+      upTo = lane.written;
+      lane.takesMore = false;
+    };
+    const departs = async (): Promise<void> => {
+      await commitsOf(lane);
+      depart();
+    };
     try {
-      await this.#reaching.reach(tenant, lane.isFailing);
+      await this.#reaching.reach(tenant, lane.isFailing, departs);
       lane.isFailing = false;
       lane.mirrored = upTo;
       lane.failed = Math.max(lane.failed, upTo);
     } catch (error) {
       lane.isFailing = true;
+      if (lane.takesMore) depart();
       this.#countFailure(tenant, lane, upTo, error);
       throw error;
     } finally {
       lane.drainingSince = null;
+      lane.takesMore = false;
     }
   }
 
@@ -193,13 +230,38 @@ export class MirrorHints {
       mirrored: 0,
       overdue: 0,
       failed: 0,
+      committing: new Set(),
       drainingSince: null,
+      takesMore: false,
       isFailing: false,
       lastTurn: Number.NEGATIVE_INFINITY,
       turn: null,
-      drain: new Coalesced(() => this.#drain(tenant, lane)),
+      drain: new Coalesced(
+        () => this.#drain(tenant, lane),
+        () => lane.takesMore,
+      ),
     };
     this.#lanes.set(tenant, lane);
     return lane;
   }
+}
+
+/** Asks for the drain that will cover it. @returns to be called with the answer */
+function awaitCommit({ committing, drain }: Lane): () => void {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((answered) => (resolve = answered));
+  committing.add(promise);
+  drain.request().catch(() => {}); // whoever waits for it asks again
+  return () => {
+    committing.delete(promise);
+    resolve();
+  };
+}
+
+async function commitsOf({ committing }: Lane): Promise<void> {
+  if (committing.size === 0) return;
+  const enough = new AbortController();
+  const late = sleep(COMMITS_MS, undefined, { signal: enough.signal }).catch(() => {});
+  await Promise.race([Promise.all(committing), late]);
+  enough.abort();
 }

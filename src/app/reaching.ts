@@ -13,6 +13,7 @@ const TENANTS_MAX = 32;
 
 interface Waiting {
   readonly tenant: string;
+  readonly departs: () => Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -32,11 +33,17 @@ export class Reaching {
    * Resolves when all that the tenant had committed before is on the target.
    *
    * @param alone it failed before: no other tenant waits for it
+   * @param departs called right before the journal is read, perhaps again: what the tenant has committed by the last time
+   *   is on the target, too
    */
-  reach(tenant: string, alone: boolean): Promise<void> {
-    if (alone) return this.#alone(tenant);
+  reach(
+    tenant: string,
+    alone: boolean,
+    departs: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    if (alone) return this.#alone({ tenant, departs });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ tenant, resolve, reject });
+      this.#waiting.push({ tenant, departs, resolve, reject });
       void this.#run();
     });
   }
@@ -50,23 +57,28 @@ export class Reaching {
 
   /** Never throws. */
   async #take(taken: readonly Waiting[]): Promise<void> {
-    const reached = await this.#together(taken.map(({ tenant }) => tenant));
-    for (const { tenant, resolve, reject } of taken) {
-      if (reached.has(tenant)) resolve();
+    const reached = await this.#together(taken);
+    for (const waiting of taken) {
+      if (reached.has(waiting.tenant)) waiting.resolve();
       // Nobody who comes next waits for it.
-      else this.#alone(tenant).then(resolve, reject);
+      else this.#alone(waiting).then(waiting.resolve, waiting.reject);
     }
   }
 
-  async #together(tenants: readonly string[]): Promise<ReadonlySet<string>> {
+  async #together(taken: readonly Waiting[]): Promise<ReadonlySet<string>> {
+    const depart = async (locked: readonly string[]): Promise<void> => {
+      const going = taken.filter(({ tenant }) => locked.includes(tenant));
+      await Promise.all(going.map(({ departs }) => departs()));
+    };
+    const tenants = taken.map(({ tenant }) => tenant);
     try {
-      return await this.#link.use(({ mirror }) => mirror.reachTogether(tenants));
+      return await this.#link.use(({ mirror }) => mirror.reachTogether(tenants, depart));
     } catch {
       return NOBODY; // each of them says why
     }
   }
 
-  async #alone(tenant: string): Promise<void> {
-    await this.#link.use(({ mirror }) => mirror.reach(tenant));
+  async #alone({ tenant, departs }: Pick<Waiting, 'tenant' | 'departs'>): Promise<void> {
+    await this.#link.use(({ mirror }) => mirror.reach(tenant, departs));
   }
 }

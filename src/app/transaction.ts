@@ -21,12 +21,17 @@ interface Attempt {
   isGivenUp: boolean;
 }
 
-/** Commits when `fn` returns and rolls back when it throws; errors are the driver's, or the application's own. */
+/**
+ * Commits when `fn` returns and rolls back when it throws; errors are the driver's, or the application's own.
+ *
+ * @param committing called when COMMIT was sent; must not throw
+ */
 export async function runTransaction<T>(
   pool: ApplicationPool,
   tenant: string,
   fn: WriteFunction<T>,
   bounds: Bounds = {},
+  committing: () => void = () => {},
 ): Promise<Ended<T>> {
   const attempt: Attempt = { connection: null, isCommitting: false, isGivenUp: false };
   const giveUp = (why: unknown): unknown => {
@@ -36,7 +41,12 @@ export async function runTransaction<T>(
     return attempt.isCommitting ? lostCommit(why) : why;
   };
   try {
-    const value = await bounded(transact(pool, tenant, fn, attempt), bounds, giveUp, 'no commit');
+    const value = await bounded(
+      transact(pool, tenant, fn, { attempt, committing }),
+      bounds,
+      giveUp,
+      'no commit',
+    );
     return { value, mayBeCommitted: true, error: null };
   } catch (error) {
     return { value: null, mayBeCommitted: attempt.isCommitting, error };
@@ -47,7 +57,7 @@ async function transact<T>(
   pool: ApplicationPool,
   tenant: string,
   fn: WriteFunction<T>,
-  attempt: Attempt,
+  { attempt, committing }: { readonly attempt: Attempt; readonly committing: () => void },
 ): Promise<T> {
   const connection = await pool.acquire(tenant);
   if (attempt.isGivenUp) {
@@ -61,7 +71,7 @@ async function transact<T>(
     const value = await fn(lent.facade);
     lent.close();
     if (isFatal(lent.fault)) throw lent.fault;
-    await commit(connection, attempt);
+    await commit(connection, attempt, committing);
     pool.release(connection);
     return value;
   } catch (error) {
@@ -74,12 +84,14 @@ async function transact<T>(
   }
 }
 
-async function commit(connection: PoolConnection, attempt: Attempt): Promise<void> {
+async function commit(connection: PoolConnection, attempt: Attempt, committing: () => void): Promise<void> {
   // Nobody waits any more: the caller was told that it is rolled back.
   if (attempt.isGivenUp) throw new Error('given up before its commit');
   attempt.isCommitting = true;
   try {
-    await connection.query('COMMIT');
+    const answer = connection.query('COMMIT');
+    committing();
+    await answer;
   } catch (error) {
     // An answer of the server is an answer: it refused, and rolled back.
     if (isFatal(error)) throw lostCommit(error);

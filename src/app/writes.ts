@@ -62,11 +62,14 @@ export class Writes {
     options.signal?.throwIfAborted();
     const left = await this.#awaitAuthority(tenant, options);
     const tenants = new Set([tenant]);
+    let answered = (): void => {};
     const { value, mayBeCommitted, error } = await this.#transact(
       tenant,
       scoped(scopes, { kind: 'write', tenant, tenants }, fn),
       { deadlineMs: left, signal: options.signal },
+      () => (answered = mirror().beforeCommit([...tenants])),
     );
+    answered();
     if (error !== null) {
       this.#countFailure(tenant, error);
       // The commit may have happened though its answer was lost; the mirror finds out.
@@ -83,11 +86,16 @@ export class Writes {
     return { value: value as T, token: tokenFor(tenant, tenants.size === 1 && this.#isMirrored(tenant)) };
   }
 
-  async #transact<T>(tenant: string, fn: WriteFunction<T>, bounds: Bounds): Promise<Ended<T>> {
+  async #transact<T>(
+    tenant: string,
+    fn: WriteFunction<T>,
+    bounds: Bounds,
+    committing: () => void,
+  ): Promise<Ended<T>> {
     const { telemetry, pool } = this.#parts;
     let ended: Ended<T> | null = null;
     const run = async (): Promise<Ended<T>> => {
-      ended = await runTransaction(pool, tenant, fn, bounds);
+      ended = await runTransaction(pool, tenant, fn, bounds, committing);
       if (ended.error !== null) throw ended.error;
       return ended;
     };

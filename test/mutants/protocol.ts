@@ -28,6 +28,21 @@ export const PROTOCOL: readonly Mutant[] = [
     test: 'test/db/mirror-together.test.ts', title: 'a tenant that somebody else has is left out',
   },
   {
+    name: 'a write joins a mirror that has read the journal already',
+    file: 'src/app/mirror-hints.ts', find: '      upTo = lane.written;\n      lane.takesMore = false;', put: '      upTo = lane.written;',
+    test: 'test/app/awaited.test.ts', title: 'what commits after it waits for the next',
+  },
+  {
+    name: 'a mirror waits for a commit for as long as it takes',
+    file: 'src/app/mirror-hints.ts', find: 'Promise.race([Promise.all(committing), late])', put: 'Promise.all(committing)',
+    test: 'test/app/awaited.test.ts', title: 'takes the lock while COMMIT is under way',
+  },
+  {
+    name: 'whoever else journaled a key is not asked for',
+    file: 'src/db/converge.ts', find: 'sharing: tenantsOf(sharers)', put: 'sharing: new Set<string>()',
+    test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
+  },
+  {
     name: 'a transaction is not begun',
     file: 'src/db/session.ts', find: 'if (this.#settings.combines) this.#ahead = statements;', put: 'if (this.#settings.combines) return;',
     test: 'test/db/protocol/sessions.test.ts', title: 'a transaction begins in the packet of its first statement',
