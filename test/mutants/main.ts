@@ -17,6 +17,7 @@ import Table from 'cli-table3';
 import { startStack } from '../../src/stack/start.ts';
 import { DIGESTS } from './digest.ts';
 import type { Mutant } from './mutant.ts';
+import { OPERATIONS } from './operations.ts';
 import { PROTOCOL } from './protocol.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -27,6 +28,7 @@ const COPIED = [
   'test',
   'examples',
   'docs',
+  'deploy',
   'package.json',
   'tsconfig.json',
   'vitest.config.ts',
@@ -37,7 +39,7 @@ const PATIENCE_MS = 240_000;
 type Outcome = 'passed' | 'failed' | 'hung' | 'not run';
 
 async function main(chosen: readonly string[]): Promise<number> {
-  const mutants = [...PROTOCOL, ...DIGESTS].filter(
+  const mutants = [...PROTOCOL, ...DIGESTS, ...OPERATIONS].filter(
     ({ name }) => chosen.length === 0 || chosen.some((part) => name.includes(part)),
   );
   const copy = await mkdtemp(join(tmpdir(), 'switchback-mutants-'));
