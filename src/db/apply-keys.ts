@@ -51,8 +51,6 @@ export interface Sides {
   readonly method: LoadMethod;
   readonly locked: ReadonlySet<string>;
   readonly mirrored: ReadonlySet<string>;
-  /** Keys of which nobody has asked yet who else journaled them. */
-  readonly asked: Keys;
 }
 
 /** From so many keys on the images are not kept in memory, but written as they are read. */
@@ -101,18 +99,15 @@ export async function applyKeys(
  */
 async function coverKeys(sides: Sides, id: number, keys: readonly string[]): Promise<void> {
   const { pair, tracked, source, target } = sides;
-  const asked = [...(sides.asked.get(id) ?? [])];
   const owners = ownersSql(target, tracked.target(id), keys);
-  const [sharing, owning] = await together(
-    // Of the keys that came from the journal it is known already.
-    asked.length === 0 ? [] : journalTenants(source, pair.control, id, asked),
+  const [journaled, owning] = await together(
+    journalTenants(source, pair.control, id, keys),
     assertShapesBehind(pair, tracked, { on: target, side: 'target', ids: [id] }, owners),
   );
-  assertLocked(sides, [...sharing, ...ownersIn(owning)]);
+  assertLocked(sides, [...journaled, ...ownersIn(owning)]);
 }
 
-/** @throws LocksMissing naming those of the tenants that are not locked */
-export function assertLocked({ locked }: Pick<Sides, 'locked'>, tenants: Iterable<string>): void {
+function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
   const missing = [...new Set(tenants)].filter((tenant) => !locked.has(tenant));
   if (missing.length > 0) throw new LocksMissing(missing);
 }

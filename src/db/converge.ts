@@ -14,14 +14,13 @@
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import type { Session } from './database.ts';
-import { applyKeys, assertLocked, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
+import { applyKeys, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
 import { uniqueHolders } from './holders.ts';
 import { IMAGE_BYTES_MAX, ImagesTooLarge } from './image-rows.ts';
 import {
   batchOf,
   deleteJournal,
   journalSql,
-  sharersSql,
   type JournalBatch,
   type JournalIds,
   type JournalRows,
@@ -132,11 +131,9 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       await request.beforeReading?.(locked);
       let writing = Promise.resolve();
       const reading = pair.source.snapshot(async (source) => {
-        const { batch, keys, mirrored, sharing } = await readBatch(source, pair, request, locked);
+        const { batch, keys, mirrored } = await readBatch(source, pair, request, locked);
         reached.keys = keys;
-        const held = new Set(locked);
-        assertLocked({ locked: held }, sharing);
-        const sides = { pair, tracked, source, target, method, locked: held, mirrored, asked: request.keys };
+        const sides = { pair, tracked, source, target, method, locked: new Set(locked), mirrored };
         const write = await applyKeys(sides, keys, budgetOf(request), reached);
         const ids = [...keys.keys()];
         writing = write();
@@ -188,8 +185,6 @@ interface Batch {
   readonly keys: Keys;
   /** Which of the locked tenants are on the target at all. */
   readonly mirrored: ReadonlySet<string>;
-  /** Who else has journal rows of its keys. */
-  readonly sharing: ReadonlySet<string>;
 }
 
 async function readBatch(
@@ -200,15 +195,15 @@ async function readBatch(
 ): Promise<Batch> {
   const ours = [...(asked?.after ?? [])].filter(([tenant]) => locked.includes(tenant));
   const journal = asked && { ...asked, after: new Map(ours) };
-  const [stages, rows = [], sharers = []] = await source.rowsOfEach([
+  const [stages, rows = []] = await source.rowsOfEach([
     mirroredSql(control, locked),
-    ...(journal === null ? [] : [journalSql(control, journal), sharersSql(control, journal)]),
+    ...(journal === null ? [] : [journalSql(control, journal)]),
   ]);
   const batch = journal === null ? NO_JOURNAL : batchOf(journal, rows);
   const mirrored = tenantsOf(stages!);
   const keys = new Map([...wanted].filter(([, set]) => set.size > 0).map(([id, set]) => [id, new Set(set)]));
   for (const { tableId, key } of batch.keys) addKey(keys, tableId, key);
-  return { batch, keys, mirrored, sharing: tenantsOf(sharers) };
+  return { batch, keys, mirrored };
 }
 
 /**

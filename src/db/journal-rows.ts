@@ -28,19 +28,11 @@ export interface JournalBatch {
   readonly covered: boolean;
 }
 
-export const journalSql = (control: string, rows: JournalRows): string =>
-  `SELECT id, tenant, table_id, row_key ${oldestRows(control, rows)}`;
-
-function oldestRows(control: string, { after, limit, without = [] }: JournalRows): string {
+export function journalSql(control: string, { after, limit, without = [] }: JournalRows): string {
   const others = without.length === 0 ? '' : ` AND table_id NOT IN (${without.join(', ')})`;
   const ranges = [...after].map(([tenant, id]) => `(tenant = ${tenantLiteral(tenant)} AND id > ${id})`);
-  return `FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
+  return `SELECT id, tenant, table_id, row_key FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
 }
-
-/** Whoever has a journal row for a key of these rows, under whichever tenant: asked beside `journalSql`, it knows the keys itself. */
-export const sharersSql = (control: string, rows: JournalRows): string =>
-  `SELECT DISTINCT j.tenant AS tenant FROM (SELECT table_id, row_key ${oldestRows(control, rows)}) k
-   STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = k.table_id AND j.row_key = k.row_key`;
 
 /** @param rows of `journalSql` */
 export function batchOf(

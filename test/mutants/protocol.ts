@@ -39,7 +39,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'whoever else journaled a key is not asked for',
-    file: 'src/db/converge.ts', find: 'sharing: tenantsOf(sharers)', put: 'sharing: new Set<string>()',
+    file: 'src/db/apply-keys.ts', find: '[...journaled, ...ownersIn(owning)]', put: 'ownersIn(owning)',
     test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
   },
   {
