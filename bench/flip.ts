@@ -1,7 +1,7 @@
 /**
  * A flip and a rollback, as an operator orders them: from the moment before the update is sent to Temporal until the
- * last of 50 application nodes obeys. `accepted…` is the part of it until Temporal has answered that the update was
- * accepted; the start of the CLI is not in it. Then the same without Redis, where nodes learn it from their poll.
+ * last of 50 application nodes obeys. `…AcceptedMs` is the part of it until Temporal has answered that the update was
+ * accepted, `…FirstNodeMs` until the first node obeys; the start of the CLI is not in it. Then the same without Redis, where nodes learn it from their poll.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -91,9 +91,10 @@ async function ordered(bench: Bench, word: Move, name: string): Promise<void> {
   const before = await readStage(bench.source, 'switchback', TENANT);
   const sent = wallClock();
   const accepted = await send(bench, word);
-  const last = await bench.nodes.lastAt(before!.epoch + 1, 20_000);
+  const { first, last } = await bench.nodes.followed(before!.epoch + 1, 20_000);
   bench.note(`${name}Ms`, last - sent);
   bench.note(`${name}AcceptedMs`, accepted - sent);
+  bench.note(`${name}FirstNodeMs`, first - sent);
 }
 
 /** @returns when Temporal had answered that it is accepted */

@@ -23,8 +23,11 @@ interface Seen {
 }
 
 export interface Nodes {
-  /** When the last of them obeyed the epoch. @throws Error when that takes longer than `withinMs` */
-  readonly lastAt: (epoch: number, withinMs: number) => Promise<number>;
+  /** When the first and the last of them obeyed the epoch. @throws Error when that takes longer than `withinMs` */
+  readonly followed: (
+    epoch: number,
+    withinMs: number,
+  ) => Promise<{ readonly first: number; readonly last: number }>;
   readonly stop: () => Promise<void>;
 }
 
@@ -41,11 +44,11 @@ export async function startNodes(ends: Ends, tenant: string, count: number): Pro
     lines.on('line', (line) => seen.push(JSON.parse(line) as Seen));
   }
   return {
-    async lastAt(epoch, withinMs) {
+    async followed(epoch, withinMs) {
       for (const ends = Date.now() + withinMs; ; await new Promise((resolve) => setTimeout(resolve, 20))) {
-        const of = seen.filter((one) => one.epoch === epoch);
-        if (of.length >= count) return Math.max(...of.map((one) => one.at));
-        if (Date.now() > ends) throw new Error(`${of.length} of ${count} nodes followed epoch ${epoch}`);
+        const at = seen.filter((one) => one.epoch === epoch).map((one) => one.at);
+        if (at.length >= count) return { first: Math.min(...at), last: Math.max(...at) };
+        if (Date.now() > ends) throw new Error(`${at.length} of ${count} nodes followed epoch ${epoch}`);
       }
     },
     async stop() {
