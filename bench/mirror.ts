@@ -15,6 +15,7 @@ import { keySql } from '../src/db/keys.ts';
 import { Mirror } from '../src/db/mirror.ts';
 import { loadTracked } from '../src/db/tracked.ts';
 import { wallClock, watchArrivals } from './arrivals.ts';
+import { coresDuring } from './cpu.ts';
 import { fill, TABLE, tenantNames } from './dataset.ts';
 import { openLoop, percentile } from './load.ts';
 import { machine, median, rounded, type Result } from './result.ts';
@@ -204,15 +205,20 @@ async function backlogs(servers: Servers, note: (name: string, value: number) =>
     note('backlogKeysPerSecond', ((applied - counted) * 1_000) / (now - since));
     [counted, since] = [applied, now];
   }
-  const drained = async (tenants: readonly string[]): Promise<number> => {
+  const drained = async (name: string, tenants: readonly string[]): Promise<void> => {
     const keys = Math.ceil(BACKLOG / SHARE);
     for (const tenant of tenants) await pile(servers, tenant, keys);
-    const took = await seconds(() => Promise.all(tenants.map((tenant) => mirror.drain(tenant))));
-    return (keys * tenants.length) / took;
+    const { value: took, cores } = await coresDuring(servers, () =>
+      seconds(() => Promise.all(tenants.map((tenant) => mirror.drain(tenant)))),
+    );
+    note(`${name}KeysPerSecond`, (keys * tenants.length) / took);
+    note(`${name}SourceCores`, cores.source);
+    note(`${name}TargetCores`, cores.target);
+    note(`${name}MirrorCores`, cores.bench);
   };
   for (let round = 1; round <= ROUNDS; round += 1) {
-    note('oneTenantKeysPerSecond', await drained([BIG]));
-    note('twoTenantsKeysPerSecond', await drained([BIG, OTHER]));
+    await drained('oneTenant', [BIG]);
+    await drained('twoTenants', [BIG, OTHER]);
   }
 }
 
