@@ -1,7 +1,8 @@
 /** Reconcile passes, and the wait for gates: long, cheap, and they report only what changes a decision. */
 import { heartbeat, sleep } from '@temporalio/activity';
 
-import { MINUTE, SECOND, type Milliseconds } from '../src/domain/duration.ts';
+import type { Milliseconds } from '../src/domain/duration.ts';
+import { lookPace } from '../src/domain/look-pace.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { PHASES } from '../src/domain/phase.ts';
 import { readMigration, tripBack } from '../src/db/migrations.ts';
@@ -37,7 +38,7 @@ export interface ReconcileActivities {
   /**
    * Waits until every gate is open, or somebody changed the stage, or `every` is over.
    *
-   * Looks at the gates every minute or sooner, at the stage every ten seconds or sooner, but returns early for a changed
+   * Looks as often as `lookPace` says, but returns early for a changed
    * set of closed gates only after an eighth of `every`: six weeks of a flapping gate must not fill the history.
    */
   readonly awaitGates: (input: Omit<GateQuestion, 'runId'> & { every: Milliseconds }) => Promise<GateAnswer>;
@@ -90,7 +91,6 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
     async awaitGates({ every, ...input }) {
       const question: GateQuestion = { ...input, runId: activityInfo().workflowExecution?.runId ?? '' };
       const started = Date.now();
-      const poll = Math.min(Math.max(every / 500, SECOND / 4), 10 * SECOND);
       let first: string | null = null;
       for (;;) {
         const stood = await standing(deps, question.tenant);
@@ -103,9 +103,9 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         const changed = closed(answer) !== first && waited > every / 8;
         if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
           return answer;
-        const pause = Math.min(waited / 4, LOOK_EVERY_MAX);
-        for (let idle = 0; idle === 0 || idle < pause; idle += poll) {
-          await sleep(poll);
+        const pace = lookPace(Math.max(0, Date.now() - question.since));
+        for (let idle = 0; idle === 0 || idle < pace.gates; idle += pace.stage) {
+          await sleep(pace.stage);
           heartbeat({ waitsFor });
           if ((await standing(deps, question.tenant)) !== stood) break;
         }
@@ -113,12 +113,6 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
     },
   });
 }
-
-/**
- * The longer it was waited for, the longer the next look may wait: it is a dozen queries of the source, where a look at
- * the stage is one, and a fleet waits with a thousand tenants.
- */
-const LOOK_EVERY_MAX: Milliseconds = MINUTE;
 
 /** Changes with whatever flips the tenant's reads or makes them dirty. */
 const standing = async ({ pair }: Deps, tenant: string): Promise<string> =>

@@ -102,7 +102,7 @@ const planOf = (tenants: readonly string[]) => ({
     soak: '1d',
     reconcileEvery: '2m',
     reconcileRun: '30m',
-    gateEvery: '10s',
+    gateEvery: '1h',
     drill: '200ms',
     certificate: '1d',
   },
