@@ -58,10 +58,13 @@ export interface RunningWorker {
 }
 
 const RETRY_MS = 2_000;
+/** 3 MB each. A run that was put out is replayed when something comes for it, which for one that waits in `ramp` is seldom. */
+const CACHED_RUNS = 250;
 /** A rollback that is cancelled or a worker that stops ends between two windows, well within this. */
 const GRACE = '10s';
 
-const SLOTS: Readonly<Record<QueueName, number>> = { control: 100, data: 8, reconcile: 1_000 };
+/** Whoever waits for gates has a slot for as long as that takes, and passes need some beside a fleet that waits with thousands. */
+const SLOTS: Readonly<Record<QueueName, number>> = { control: 100, data: 8, reconcile: 10_000 };
 
 export function startWorker(options: WorkerOptions): RunningWorker {
   const log = options.log ?? createLog('worker');
@@ -192,7 +195,7 @@ async function serveOnce(
           activities: { ...activities[queue] },
           maxConcurrentActivityTaskExecutions:
             queue === 'data' ? (options.dataSlots ?? SLOTS.data) : SLOTS[queue],
-          ...(queue === 'control' ? { workflowBundle, maxCachedWorkflows: 500 } : {}),
+          ...(queue === 'control' ? { workflowBundle, maxCachedWorkflows: CACHED_RUNS } : {}),
         }),
       ),
     );
