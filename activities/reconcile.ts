@@ -104,7 +104,7 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
           return answer;
         const pace = lookPace(Math.max(0, Date.now() - question.since));
-        for (let idle = 0; idle === 0 || idle < pace.gates; idle += pace.stage) {
+        for (let idle = 0; idle === 0 || idle < Math.min(pace.gates, every - waited); idle += pace.stage) {
           await sleep(pace.stage);
           heartbeat({ waitsFor });
           if ((await standing(deps, question.tenant)) !== stood) break;

@@ -262,6 +262,9 @@ async function commitsOf({ committing }: Lane): Promise<void> {
   if (committing.size === 0) return;
   const enough = new AbortController();
   const late = sleep(COMMITS_MS, undefined, { signal: enough.signal }).catch(() => {});
-  await Promise.race([Promise.all(committing), late]);
+  const awaited = [...committing];
+  await Promise.race([Promise.all(awaited), late]);
   enough.abort();
+  // Nobody waits for one of them again, however long it takes.
+  for (const commit of awaited) committing.delete(commit);
 }

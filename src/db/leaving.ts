@@ -9,8 +9,10 @@ import type { Pair } from './tracked.ts';
 
 /** Other processes find the rows meanwhile, and apply them again. */
 const LAG: Milliseconds = 10;
-/** So many are deleted at once, and the batch after the next waits for it. */
+/** A batch of so many is deleted at once, and waits for the deletion before. */
 const ROWS_MAX = 200;
+/** In one statement. */
+const DELETED_AT_ONCE = 2_000;
 
 export class Leaving {
   readonly #pair: Pair;
@@ -37,20 +39,22 @@ export class Leaving {
    * Has the rows deleted soon. Rows whose deletion fails are in the journal still, and are applied again.
    *
    * @param ids of rows that a target transaction has committed
-   * @throws as the last deletion of one of these tenants did
+   * @throws as a deletion of one of these tenants did that nobody has heard of
    */
   async delete(ids: JournalIds): Promise<void> {
+    let rows = 0;
     for (const [tenant, own] of ids) {
+      rows += own.length;
       this.#waiting.set(tenant, [...(this.#waiting.get(tenant) ?? []), ...own]);
       const leaving = this.#ids.get(tenant) ?? new Set();
       for (const id of own) leaving.add(id);
       this.#ids.set(tenant, leaving);
     }
-    if (this.#rows() >= ROWS_MAX) {
+    if (rows >= ROWS_MAX) {
       const before = this.#last;
       void this.#begin();
       await before;
-    } else if (ids.size > 0) this.#timer ??= setTimeout(() => void this.#begin(), LAG).unref();
+    } else if (rows > 0) this.#timer ??= setTimeout(() => void this.#begin(), LAG).unref();
     this.#tell([...ids.keys()]);
   }
 
@@ -58,10 +62,6 @@ export class Leaving {
   async settled(tenant: string): Promise<void> {
     if (this.#ids.has(tenant)) await this.#begin();
     this.#tell([tenant]);
-  }
-
-  #rows(): number {
-    return [...this.#waiting.values()].reduce((sum, own) => sum + own.length, 0);
   }
 
   #tell(tenants: readonly string[]): void {
@@ -84,7 +84,9 @@ export class Leaving {
     this.#waiting = new Map();
     const { source, control } = this.#pair;
     try {
-      await deleteJournal(source, control, [...taken.values()].flat());
+      const ids = [...taken.values()].flat();
+      for (let at = 0; at < ids.length; at += DELETED_AT_ONCE)
+        await deleteJournal(source, control, ids.slice(at, at + DELETED_AT_ONCE));
     } catch (error) {
       for (const tenant of taken.keys()) this.#failed.set(tenant, error);
     }

@@ -48,6 +48,7 @@ it('what commits before the journal is read shares one mirror', async () => {
       writes.push(addAndLook(router, 'boards'));
       await sleep(20);
     }
+    await until(() => router.stats().writes === 7, 'all have committed');
     expect(seen.readings).toBe(0);
   });
 
@@ -65,12 +66,17 @@ it('what commits after it waits for the next', async () => {
   await pair.target.transaction(async (session) => {
     // The mirror of this row has read, and waits to write it.
     await session.rows(`SELECT id FROM ${pair.targetSchema}.messages WHERE id = ${first} FOR UPDATE`);
-    const updated = router
-      .tenant('late')
-      .write((conn) => conn.query(`UPDATE messages SET body = 'second' WHERE id = ${first}`));
+    let updated: Promise<unknown> = Promise.resolve();
+    await pair.target.transaction(async (locker) => {
+      await lockTenants(locker, pair.control, ['late']);
+      updated = router
+        .tenant('late')
+        .write((conn) => conn.query(`UPDATE messages SET body = 'second' WHERE id = ${first}`));
+      await until(() => router.stats().writes === 2, 'it has committed');
+    });
     await until(() => seen.readings === 1, 'the journal is read');
     writes = [addAndLook(router, 'late'), addAndLook(router, 'late'), updated.then(() => true)];
-    await sleep(100);
+    await until(() => router.stats().writes === 4, 'they have committed');
   });
 
   expect(await Promise.all(writes)).toEqual([true, true, true]);
@@ -129,7 +135,7 @@ it('takes the lock while COMMIT is under way, and does not hold it for one that 
   await Promise.all([pools.source.end(), pools.target.end()]);
 });
 
-it('a commit that is refused leaves nothing behind', async () => {
+it('a write that is rolled back leaves nothing behind', async () => {
   const { start } = fixture();
   await start('refused', 'read-target');
   const router = await open(PATIENT);

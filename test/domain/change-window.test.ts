@@ -33,4 +33,7 @@ test.each([
 test('a wave without hours flips at any time, but not in a freeze', () => {
   expect(whyNoFlip(Date.UTC(2026, 10, 29, 3), null, [HOLIDAYS])).toBeNull();
   expect(whyNoFlip(Date.UTC(2026, 11, 24), null, [HOLIDAYS])).toMatch(/^frozen/);
+  const { from, to } = HOLIDAYS;
+  const frozen = [from - 1, from, to - 1, to].map((at) => whyNoFlip(at, null, [HOLIDAYS]) !== null);
+  expect(frozen).toEqual([false, true, true, false]);
 });

@@ -34,13 +34,13 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'a mirror waits for a commit for as long as it takes',
-    file: 'src/app/mirror-hints.ts', find: 'Promise.race([Promise.all(committing), late])', put: 'Promise.all(committing)',
+    file: 'src/app/mirror-hints.ts', find: 'Promise.race([Promise.all(awaited), late])', put: 'Promise.all(awaited)',
     test: 'test/app/awaited.test.ts', title: 'takes the lock while COMMIT is under way',
   },
   {
     name: 'whoever else journaled a key is not asked for',
     file: 'src/db/apply-keys.ts', find: '[...journaled, ...ownersIn(owning)]', put: 'ownersIn(owning)',
-    test: 'test/db/protocol/stress.test.ts', title: 'no row differs and no false drift is reported',
+    test: 'test/db/protocol/journaled-keys.test.ts', title: 'waits for the tenant that has journaled the key before',
   },
   {
     name: 'a transaction is not begun',
