@@ -14,6 +14,11 @@ export const OPERATIONS: readonly Mutant[] = [
     test: 'test/domain/wave.test.ts', title: 'stops itself with one stopped tenant more than its plan allows',
   },
   {
+    name: 'a continued fleet forgets which requests it has seen',
+    file: 'workflows/fleet-run.ts', find: 'this.seen = [...(after?.seen ?? [])];', put: 'this.seen = [];',
+    test: 'test/workflows/fleet.test.ts', title: 'continues as new and loses neither its place nor a request',
+  },
+  {
     name: 'a freeze ends a moment late',
     file: 'src/domain/change-window.ts', find: 'from <= at && at < to)', put: 'from <= at && at <= to)',
     test: 'test/domain/change-window.test.ts', title: 'a wave without hours flips at any time, but not in a freeze',

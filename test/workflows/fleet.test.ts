@@ -153,6 +153,18 @@ it('continues as new and loses neither its place nor a request that it has seen'
   expect(Math.max(...runs.map(({ historyLength }) => historyLength))).toBeLessThan(150);
   expect((await decisions()).filter(({ event }) => event === 'begin' || event === 'adopt')).toHaveLength(1);
   expect(await readRoster(pair.source, pair.control)).toHaveLength(5);
+
+  const requestId = randomUUID();
+  // Each is carried out before the next: a run continues when nothing waits.
+  const held = async (isHeld: boolean, extra: Record<string, string> = {}) => {
+    await order(isHeld ? 'pause' : 'resume', extra);
+    await until(async () => ((await record())!.mode === 'paused') === isHeld, 'the order is carried out');
+  };
+  await held(true, { requestId });
+  const { runId } = await handle().describe();
+  while ((await handle().describe()).runId === runId) for (const isHeld of [false, true]) await held(isHeld);
+  await held(false);
+  expect((await order('pause', { requestId })).message).toContain('asked for already');
 });
 
 it('is taken up, held, by a new run after it was terminated, and its tenants never noticed', async () => {
