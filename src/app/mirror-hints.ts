@@ -1,10 +1,10 @@
 /**
- * What follows a commit: the tenant's journal is applied to the target, by this node, now. A hint only: the
+ * What follows a commit, and begins with it: the tenant's journal is applied to the target, by this node, now. A hint only: the
  * journal holds every write, and the mirror loop of the workers applies what is lost here.
  *
  * Until reads move, nothing waits for it, and it runs at most once a second per tenant. From `read-target` on
  * the write waits within its budget, so that the process reads its own writes; over budget the tenant is
- * `lagging` here, and read from the source, until a mirror that began after the write has ended.
+ * `lagging` here, and read from the source, until a mirror that read after the write has ended.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -190,22 +190,18 @@ export class MirrorHints {
     let upTo = lane.written;
     lane.drainingSince = performance.now();
     lane.takesMore = true;
-    const depart = (): void => {
+    const closes = (): void => {
       upTo = lane.written;
       lane.takesMore = false;
     };
-    const departs = async (): Promise<void> => {
-      await commitsOf(lane);
-      depart();
-    };
     try {
-      await this.#reaching.reach(tenant, lane.isFailing, departs);
+      await this.#reaching.reach(tenant, lane.isFailing, { answered: () => commitsOf(lane), closes });
       lane.isFailing = false;
       lane.mirrored = upTo;
       lane.failed = Math.max(lane.failed, upTo);
     } catch (error) {
       lane.isFailing = true;
-      if (lane.takesMore) depart();
+      if (lane.takesMore) closes();
       this.#countFailure(tenant, lane, upTo, error);
       throw error;
     } finally {

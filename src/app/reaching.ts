@@ -11,9 +11,19 @@ import type { ReplicaLink } from './replica.ts';
 const AT_ONCE = 2;
 const TENANTS_MAX = 32;
 
+/** Who may still come with a mirror that holds its lock. */
+export interface Boarding {
+  /** The commits that were sent before have been answered, or take too long. */
+  readonly answered: () => Promise<void>;
+  /** Right before the journal is read, perhaps again: what the tenant has committed by the last time is covered. */
+  readonly closes: () => void;
+}
+
+const NOBODY_COMES: Boarding = { answered: () => Promise.resolve(), closes: () => {} };
+
 interface Waiting {
   readonly tenant: string;
-  readonly departs: () => Promise<void>;
+  readonly boarding: Boarding;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -33,17 +43,11 @@ export class Reaching {
    * Resolves when all that the tenant had committed before is on the target.
    *
    * @param alone it failed before: no other tenant waits for it
-   * @param departs called right before the journal is read, perhaps again: what the tenant has committed by the last time
-   *   is on the target, too
    */
-  reach(
-    tenant: string,
-    alone: boolean,
-    departs: () => Promise<void> = () => Promise.resolve(),
-  ): Promise<void> {
-    if (alone) return this.#alone({ tenant, departs });
+  reach(tenant: string, alone: boolean, boarding: Boarding = NOBODY_COMES): Promise<void> {
+    if (alone) return this.#alone({ tenant, boarding });
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ tenant, departs, resolve, reject });
+      this.#waiting.push({ tenant, boarding, resolve, reject });
       void this.#run();
     });
   }
@@ -66,19 +70,25 @@ export class Reaching {
   }
 
   async #together(taken: readonly Waiting[]): Promise<ReadonlySet<string>> {
-    const depart = async (locked: readonly string[]): Promise<void> => {
-      const going = taken.filter(({ tenant }) => locked.includes(tenant));
-      await Promise.all(going.map(({ departs }) => departs()));
-    };
     const tenants = taken.map(({ tenant }) => tenant);
     try {
-      return await this.#link.use(({ mirror }) => mirror.reachTogether(tenants, depart));
+      return await this.#link.use(({ mirror }) => mirror.reachTogether(tenants, board(taken)));
     } catch {
       return NOBODY; // each of them says why
     }
   }
 
-  async #alone({ tenant, departs }: Pick<Waiting, 'tenant' | 'departs'>): Promise<void> {
-    await this.#link.use(({ mirror }) => mirror.reach(tenant, departs));
+  async #alone(one: Pick<Waiting, 'tenant' | 'boarding'>): Promise<void> {
+    const { tenant } = one;
+    await this.#link.use(({ mirror }) => mirror.reach(tenant, () => board([one])([tenant])));
   }
 }
+
+/** Until everybody's commits are answered all of them take more; then all close at once. */
+const board =
+  (taken: readonly Pick<Waiting, 'tenant' | 'boarding'>[]) =>
+  async (locked: readonly string[]): Promise<void> => {
+    const going = taken.filter(({ tenant }) => locked.includes(tenant));
+    await Promise.all(going.map(({ boarding }) => boarding.answered()));
+    for (const { boarding } of going) boarding.closes();
+  };

@@ -11,8 +11,6 @@ import type { Pair } from './tracked.ts';
 const LAG: Milliseconds = 10;
 /** A batch of so many is deleted at once, and waits for the deletion before. */
 const ROWS_MAX = 200;
-/** In one statement. */
-const DELETED_AT_ONCE = 2_000;
 
 export class Leaving {
   readonly #pair: Pair;
@@ -21,8 +19,8 @@ export class Leaving {
   /** Of those: no deletion has taken them yet. */
   #waiting = new Map<string, string[]>();
   #timer: NodeJS.Timeout | null = null;
-  /** The deletion that was begun last; never rejects. */
-  #last = Promise.resolve();
+  /** The tenant's last deletion, while it runs; never rejects. */
+  readonly #last = new Map<string, Promise<void>>();
   /** Of tenants whose deletion failed, until somebody has heard of it. */
   readonly #failed = new Map<string, unknown>();
 
@@ -42,61 +40,60 @@ export class Leaving {
    * @throws as a deletion of one of these tenants did that nobody has heard of
    */
   async delete(ids: JournalIds): Promise<void> {
-    let rows = 0;
+    if (ids.size === 0) return;
+    const tenants = [...ids.keys()];
     for (const [tenant, own] of ids) {
-      rows += own.length;
       this.#waiting.set(tenant, [...(this.#waiting.get(tenant) ?? []), ...own]);
-      const leaving = this.#ids.get(tenant) ?? new Set();
-      for (const id of own) leaving.add(id);
-      this.#ids.set(tenant, leaving);
+      this.#ids.set(tenant, new Set([...(this.#ids.get(tenant) ?? []), ...own]));
     }
-    if (rows >= ROWS_MAX) {
-      const before = this.#last;
-      void this.#begin();
-      await before;
-    } else if (rows > 0) this.#timer ??= setTimeout(() => void this.#begin(), LAG).unref();
-    this.#tell([...ids.keys()]);
+    if ([...ids.values()].flat().length >= ROWS_MAX) {
+      const before = tenants.map((tenant) => this.#last.get(tenant));
+      this.#begin();
+      await Promise.all(before);
+    } else this.#timer ??= setTimeout(() => this.#begin(), LAG).unref();
+    this.#tell(tenants);
   }
 
-  /** Deletes what waits now. @throws what the tenant's last deletion threw */
+  /** Deletes what waits of the tenant now. @throws as a deletion of the tenant did that nobody has heard of */
   async settled(tenant: string): Promise<void> {
-    if (this.#ids.has(tenant)) await this.#begin();
+    if (this.#waiting.has(tenant)) this.#begin();
+    while (this.#last.has(tenant)) await this.#last.get(tenant);
     this.#tell([tenant]);
   }
 
   #tell(tenants: readonly string[]): void {
-    const failed = tenants.filter((tenant) => this.#failed.has(tenant));
-    const errors = failed.map((tenant) => this.#failed.get(tenant));
-    for (const tenant of failed) this.#failed.delete(tenant);
-    if (failed.length > 0) throw errors[0];
+    const errors = tenants
+      .filter((tenant) => this.#failed.has(tenant))
+      .map((tenant) => this.#failed.get(tenant));
+    for (const tenant of tenants) this.#failed.delete(tenant);
+    if (errors.length > 0) throw errors[0];
   }
 
-  /** One deletion after the other, each of all that waits by then. */
-  #begin(): Promise<void> {
+  /** Begins one deletion of all that waits, behind those that run of the same tenants. */
+  #begin(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
-    this.#last = this.#last.then(() => this.#deleteWaiting());
-    return this.#last;
-  }
-
-  async #deleteWaiting(): Promise<void> {
     const taken = this.#waiting;
     this.#waiting = new Map();
+    const before = [...taken.keys()].map((tenant) => this.#last.get(tenant));
+    const work = Promise.all(before).then(() => this.#delete(taken));
+    for (const tenant of taken.keys()) this.#last.set(tenant, work);
+    void work.then(() => {
+      for (const tenant of taken.keys()) if (this.#last.get(tenant) === work) this.#last.delete(tenant);
+    });
+  }
+
+  async #delete(taken: JournalIds): Promise<void> {
     const { source, control } = this.#pair;
     try {
-      const ids = [...taken.values()].flat();
-      for (let at = 0; at < ids.length; at += DELETED_AT_ONCE)
-        await deleteJournal(source, control, ids.slice(at, at + DELETED_AT_ONCE));
+      await deleteJournal(source, control, [...taken.values()].flat());
     } catch (error) {
       for (const tenant of taken.keys()) this.#failed.set(tenant, error);
     }
-    for (const [tenant, own] of taken) this.#forget(tenant, own);
-  }
-
-  #forget(tenant: string, ids: readonly string[]): void {
-    const leaving = this.#ids.get(tenant);
-    if (leaving === undefined) return;
-    for (const id of ids) leaving.delete(id);
-    if (leaving.size === 0) this.#ids.delete(tenant);
+    for (const [tenant, own] of taken) {
+      const leaving = this.#ids.get(tenant);
+      for (const id of own) leaving?.delete(id);
+      if (leaving?.size === 0) this.#ids.delete(tenant);
+    }
   }
 }

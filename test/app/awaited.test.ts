@@ -1,7 +1,7 @@
 /** Writes that wait for their mirror share it as long as it has not read the journal, and it does not wait for their commits. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { createPool, type Pool, type RowDataPacket } from 'mysql2/promise';
+import { createPool, type Pool } from 'mysql2/promise';
 import { afterEach, beforeAll, expect, it } from 'vitest';
 
 import { STATEMENTS, type Statement } from '../../src/db/database.ts';
@@ -84,20 +84,28 @@ it('what commits after it waits for the next', async () => {
   expect(await sql('target', `SELECT body FROM messages WHERE id = ${first}`)).toEqual([{ body: 'second' }]);
 });
 
-/** A pool whose COMMIT is answered, after the server has, when `gate` resolves. */
-function lateCommits(gate: () => Promise<void>): Pool {
-  const pool = createPool(urlWithSchema(stackInfo().sourceUrl, fixture().pair.sourceSchema));
+function poolOf(url: string, side: 'source' | 'target'): Pool {
+  const { pair } = fixture();
+  return createPool(urlWithSchema(url, side === 'source' ? pair.sourceSchema : pair.targetSchema));
+}
+
+type Answer = (...result: unknown[]) => void;
+
+/** What becomes of each COMMIT of the pool. */
+function atCommit(
+  pool: Pool,
+  act: (send: (sql: string, answered?: (answer: Answer) => Answer) => void) => void,
+): void {
   pool.on('connection', (connection) => {
     const core = connection as unknown as { query: (...args: unknown[]) => unknown };
     const query = core.query.bind(connection);
     core.query = (...args) => {
       const [statement] = args as [string | { sql: string }];
       if ((typeof statement === 'string' ? statement : statement.sql) !== 'COMMIT') return query(...args);
-      const answer = args.pop() as (...result: unknown[]) => void;
-      return query(...args, (...result: unknown[]) => void gate().then(() => answer(...result)));
+      const answer = args.at(-1) as Answer;
+      return act((sql, answered = (same) => same) => query(sql, answered(answer)));
     };
   });
-  return pool;
 }
 
 it('takes the lock while COMMIT is under way, and does not hold it for one that is not answered', async () => {
@@ -107,10 +115,16 @@ it('takes the lock while COMMIT is under way, and does not hold it for one that 
   const gate = new Promise<void>((resolve) => (answer = resolve));
   let isLate = false;
   const { sourceUrl, targetUrl } = stackInfo();
-  const pools = {
-    source: lateCommits(() => (isLate ? gate : Promise.resolve())),
-    target: createPool(urlWithSchema(targetUrl, pair.targetSchema)),
-  };
+  const pools = { source: poolOf(sourceUrl, 'source'), target: poolOf(targetUrl, 'target') };
+  // The server commits, and its answer is late.
+  atCommit(pools.source, (send) =>
+    send(
+      'COMMIT',
+      (tell) =>
+        (...result) =>
+          void (isLate ? gate : Promise.resolve()).then(() => tell(...result)),
+    ),
+  );
   const router = await open({
     ...PATIENT,
     source: { url: sourceUrl, pool: pools.source },
@@ -135,17 +149,24 @@ it('takes the lock while COMMIT is under way, and does not hold it for one that 
   await Promise.all([pools.source.end(), pools.target.end()]);
 });
 
-it('a write that is rolled back leaves nothing behind', async () => {
-  const { start } = fixture();
-  await start('refused', 'read-target');
-  const router = await open(PATIENT);
+it('a COMMIT that is refused holds up nothing, and is no failed mirror', async () => {
+  await fixture().start('refused', 'read-target');
+  const { sourceUrl, targetUrl } = stackInfo();
+  let isRefused = false;
+  const pools = { source: poolOf(sourceUrl, 'source'), target: poolOf(targetUrl, 'target') };
+  atCommit(pools.source, (send) => send(isRefused ? 'COMMIT NOW' : 'COMMIT'));
+  const router = await open({
+    ...PATIENT,
+    source: { url: sourceUrl, pool: pools.source },
+    target: { url: targetUrl, pool: pools.target },
+  });
   await add(router, 'refused', 'tables are known');
-  await expect(
-    router.tenant('refused').write(async (conn) => {
-      await conn.query<RowDataPacket[]>("INSERT INTO messages (tenant_id, body) VALUES ('refused', 'never')");
-      throw new Error('changed its mind');
-    }),
-  ).rejects.toThrow('changed its mind');
+  isRefused = true;
+  await expect(add(router, 'refused', 'never')).rejects.toThrow('SQL syntax');
+  isRefused = false;
+
   expect(await addAndLook(router, 'refused')).toBe(true);
   expect(router.stats()['aurora.write.fail']).toBe(0);
+  await router.close();
+  await Promise.all([pools.source.end(), pools.target.end()]);
 });

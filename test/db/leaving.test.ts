@@ -1,6 +1,7 @@
 /** Journal rows are deleted behind the mirror's back, after the target's commit; the next batch does not wait for it. */
 import { beforeAll, expect, it } from 'vitest';
 
+import { Leaving } from '../../src/db/leaving.ts';
 import { Mirror } from '../../src/db/mirror.ts';
 import { column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
@@ -21,6 +22,7 @@ beforeAll(async () => {
 function watched(gate: () => Promise<void>) {
   const { pair, tracked } = fixture();
   const read: number[] = [];
+  let deletions = 0;
   const source = new FaultyDatabase(
     { side: 'source', url: stackInfo().sourceUrl },
     {
@@ -29,10 +31,21 @@ function watched(gate: () => Promise<void>) {
         if (moment === 'before' && isStep('image-read', side, text) && text.includes('k.n'))
           read.push(text.match(/ROW\(\d+/g)?.length ?? 0);
       },
-      before: (side, text) => (isStep('journal-delete', side, text) ? gate() : Promise.resolve()),
+      before: (side, text) => {
+        if (!isStep('journal-delete', side, text)) return Promise.resolve();
+        deletions += 1;
+        return gate();
+      },
     },
   );
-  return { mirror: new Mirror({ ...pair, source }, tracked), read, source };
+  const watching = { ...pair, source };
+  return {
+    mirror: new Mirror(watching, tracked),
+    leaving: new Leaving(watching),
+    read,
+    source,
+    deletions: () => deletions,
+  };
 }
 
 const journaled = async (): Promise<number> =>
@@ -59,6 +72,45 @@ it('a write is on the target before its journal row is gone, and is not applied 
   expect(await next).toBe(1);
   expect(read).toEqual([2, 1]);
   expect(await mirror.drain('ant')).toBe(0);
+  expect(await journaled()).toBe(0);
+  await source.close();
+});
+
+it('what leaves within a moment is deleted at once, whoever it is of; who waits for it hears of no other', async () => {
+  const { pair, rows } = fixture();
+  let isBroken = false;
+  const { leaving, deletions, source } = watched(() =>
+    isBroken ? Promise.reject(new Error('broken')) : Promise.resolve(),
+  );
+  const write = async (tenant: string): Promise<readonly [string, readonly string[]]> => {
+    await pair.source.run(
+      `INSERT INTO \`${pair.control}\`.journal (tenant, table_id, row_key) VALUES ('${tenant}', 1, 'x')`,
+    );
+    const found = (await rows(
+      'source',
+      `SELECT id FROM \`${pair.control}\`.journal WHERE tenant = '${tenant}'`,
+    )) as {
+      id: unknown;
+    }[];
+    return [tenant, found.map(({ id }) => String(id))];
+  };
+  const both = [await write('cat'), await write('dog')];
+  for (const one of both) await leaving.delete(new Map([one]));
+  expect(leaving.of(['cat', 'dog']).size).toBe(2);
+  await leaving.settled('cat');
+  expect(await journaled()).toBe(0);
+  expect(deletions()).toBe(1);
+  expect(leaving.of(['cat', 'dog']).size).toBe(0);
+
+  isBroken = true;
+  await leaving.delete(new Map([await write('cat')]));
+  await expect(leaving.settled('cat')).rejects.toThrow('broken');
+  isBroken = false;
+  const dog = await write('dog');
+  await leaving.delete(new Map([dog]));
+  await leaving.settled('dog');
+  await leaving.delete(new Map([await write('cat')]));
+  await leaving.settled('cat');
   expect(await journaled()).toBe(0);
   await source.close();
 });
