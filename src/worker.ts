@@ -58,7 +58,7 @@ export interface RunningWorker {
 }
 
 const RETRY_MS = 2_000;
-/** 3 MB each. A run that was put out is replayed when something comes for it, which for one that waits in `ramp` is seldom. */
+/** About 3 MB each (`bench fleet`). A run that was put out is replayed when something comes for it, which for one that waits in `ramp` is seldom. */
 const CACHED_RUNS = 250;
 /** A rollback that is cancelled or a worker that stops ends between two windows, well within this. */
 const GRACE = '10s';

@@ -27,7 +27,7 @@ import {
 } from './journal-rows.ts';
 import { loadMethod } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
-import { assertShapes, explained } from './shapes.ts';
+import { assertShapes, explained, judged } from './shapes.ts';
 import { mirroredSql, tenantsOf } from './stages.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
@@ -122,39 +122,41 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
   const reached: Reached = { keys: null, writing: null };
   const method = await loadMethod(pair.target, pair.control);
   try {
-    return await pair.target.transaction(async (target): Promise<Step> => {
-      if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
-      const { tenants, skipsLocked } = request;
-      const locked = await lockTenants(target, pair.control, tenants, skipsLocked);
-      const { journal } = request;
-      if (journal !== null && !locked.some((tenant) => journal.after.has(tenant))) return { kind: 'busy' };
-      await request.beforeReading?.(locked);
-      let writing = Promise.resolve();
-      const reading = pair.source.snapshot(async (source) => {
-        const { batch, keys, mirrored } = await readBatch(source, pair, request, locked);
-        reached.keys = keys;
-        const sides = { pair, tracked, source, target, method, locked: new Set(locked), mirrored };
-        const write = await applyKeys(sides, keys, budgetOf(request), reached);
-        const ids = [...keys.keys()];
-        writing = write();
-        writing.catch(() => {}); // thrown below
-        await together(
-          assertShapes(pair, tracked, { on: source, side: 'source', ids }),
-          request.atOneInstant === undefined ? null : writing,
+    return await judged(pair, () =>
+      pair.target.transaction(async (target): Promise<Step> => {
+        if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
+        const { tenants, skipsLocked } = request;
+        const locked = await lockTenants(target, pair.control, tenants, skipsLocked);
+        const { journal } = request;
+        if (journal !== null && !locked.some((tenant) => journal.after.has(tenant))) return { kind: 'busy' };
+        await request.beforeReading?.(locked);
+        let writing = Promise.resolve();
+        const reading = pair.source.snapshot(async (source) => {
+          const { batch, keys, mirrored } = await readBatch(source, pair, request, locked);
+          reached.keys = keys;
+          const sides = { pair, tracked, source, target, method, locked: new Set(locked), mirrored };
+          const write = await applyKeys(sides, keys, budgetOf(request), reached);
+          const ids = [...keys.keys()];
+          writing = write();
+          writing.catch(() => {}); // thrown below
+          await together(
+            assertShapes(pair, tracked, { on: source, side: 'source', ids }),
+            request.atOneInstant === undefined ? null : writing,
+          );
+          await request.atOneInstant?.(source, target, locked);
+          return batch;
+        });
+        const [batch] = await together(
+          reading,
+          reading.then(
+            () => writing,
+            () => writing,
+          ),
         );
-        await request.atOneInstant?.(source, target, locked);
-        return batch;
-      });
-      const [batch] = await together(
-        reading,
-        reading.then(
-          () => writing,
-          () => writing,
-        ),
-      );
-      await request.endTurn?.(target);
-      return { kind: 'done', batch, tenants: locked };
-    });
+        await request.endTurn?.(target);
+        return { kind: 'done', batch, tenants: locked };
+      }),
+    );
   } catch (error) {
     return stepAfter(pair, tracked, request, reached, error);
   }

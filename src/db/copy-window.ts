@@ -19,7 +19,7 @@ import { selectImage } from './images.ts';
 import { afterKey, keysJoin, keySql, keysTable, upToKey } from './keys.ts';
 import { loadMethod, loadQuery, type Watch } from './load.ts';
 import { shareTenant } from './lock.ts';
-import { assertShapes, type Side } from './shapes.ts';
+import { assertShapes, judged, type Side } from './shapes.ts';
 import { SideClock } from './side-clock.ts';
 import { ident, list, qualified } from './sql.ts';
 import { joinChain, ownedBy, type TrackedTable } from './tenancy.ts';
@@ -132,30 +132,32 @@ export async function copyWindow(
   };
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     try {
-      const { clock, ...copied } = await hold(pair, locks, async (source, target) => {
-        const clock = new SideClock(source, target);
-        const measured = { rows: 0, bytes: 0 };
-        await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
-        const ids = [part.tableId];
-        await loadQuery(source, windowSql(table, run.tenant, { ...range, index }), {
-          target,
-          table: tracked.target(part.tableId).table,
-          method,
-          watch: bounded(bounds.bytes, measured),
-        });
-        if (method === 'load-data') clock.streamed();
-        await assertShapes(pair, tracked, { on: source, side: 'source', ids });
-        // After the first touch: from here to the commit no ALTER gets past our metadata lock.
-        await assertShapes(pair, tracked, { on: target, side: 'target', ids });
-        const cursor = {
-          ...part,
-          afterKey: range.end ?? part.afterKey,
-          copiedRows: part.copiedRows + measured.rows,
-          finished: cut === null || cut === part.endKey,
-        };
-        await moveCursor(target, pair, run, { from: part, to: cursor });
-        return { cursor, ...measured, clock };
-      });
+      const { clock, ...copied } = await judged(pair, () =>
+        hold(pair, locks, async (source, target) => {
+          const clock = new SideClock(source, target);
+          const measured = { rows: 0, bytes: 0 };
+          await deleteWindow(target, tracked.target(part.tableId), run.tenant, range);
+          const ids = [part.tableId];
+          await loadQuery(source, windowSql(table, run.tenant, { ...range, index }), {
+            target,
+            table: tracked.target(part.tableId).table,
+            method,
+            watch: bounded(bounds.bytes, measured),
+          });
+          if (method === 'load-data') clock.streamed();
+          await assertShapes(pair, tracked, { on: source, side: 'source', ids });
+          // After the first touch: from here to the commit no ALTER gets past our metadata lock.
+          await assertShapes(pair, tracked, { on: target, side: 'target', ids });
+          const cursor = {
+            ...part,
+            afterKey: range.end ?? part.afterKey,
+            copiedRows: part.copiedRows + measured.rows,
+            finished: cut === null || cut === part.endKey,
+          };
+          await moveCursor(target, pair, run, { from: part, to: cursor });
+          return { cursor, ...measured, clock };
+        }),
+      );
       const { source, target } = clock.took();
       return { ...copied, tookOn: { source: cutting + source, target } };
     } catch (error) {

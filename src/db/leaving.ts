@@ -47,9 +47,9 @@ export class Leaving {
       this.#ids.set(tenant, new Set([...(this.#ids.get(tenant) ?? []), ...own]));
     }
     if ([...ids.values()].flat().length >= ROWS_MAX) {
-      const before = tenants.map((tenant) => this.#last.get(tenant));
+      const before = this.#ended(tenants);
       this.#begin();
-      await Promise.all(before);
+      await before;
     } else this.#timer ??= setTimeout(() => this.#begin(), LAG).unref();
     this.#tell(tenants);
   }
@@ -69,14 +69,18 @@ export class Leaving {
     if (errors.length > 0) throw errors[0];
   }
 
+  /** Of what runs now. */
+  async #ended(tenants: readonly string[]): Promise<void> {
+    await Promise.all(tenants.map((tenant) => this.#last.get(tenant) ?? Promise.resolve()));
+  }
+
   /** Begins one deletion of all that waits, behind those that run of the same tenants. */
   #begin(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     const taken = this.#waiting;
     this.#waiting = new Map();
-    const before = [...taken.keys()].map((tenant) => this.#last.get(tenant));
-    const work = Promise.all(before).then(() => this.#delete(taken));
+    const work = this.#ended([...taken.keys()]).then(() => this.#delete(taken));
     for (const tenant of taken.keys()) this.#last.set(tenant, work);
     void work.then(() => {
       for (const tenant of taken.keys()) if (this.#last.get(tenant) === work) this.#last.delete(tenant);

@@ -24,7 +24,7 @@ import { uniqueHolders } from './holders.ts';
 import { compare, judgeRows, readSide, unmirrored, type Judged } from './judge.ts';
 import { writeImages } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
-import { assertShapes } from './shapes.ts';
+import { assertShapes, judged } from './shapes.ts';
 import { mirroredTenants } from './stages.ts';
 import type { Pair, Tracked } from './tracked.ts';
 import type { Findings, FoundDrift, Suspects } from './verdict.ts';
@@ -223,21 +223,23 @@ async function attempt(
     lockSource: lockKeys(tracked.source(tableId), keys),
   };
   try {
-    return await holdStill(pair, hold, async (source, target) => {
-      const bytes = keys.length === 1 ? Number.POSITIVE_INFINITY : IMAGE_BYTES_MAX;
-      const images = await readImages(source, tracked.source(tableId), keys, { bytes });
-      const executor = await executorOf(pair, tracked, tableId);
-      const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
-      const owners = [...images, ...onTarget.values()].map(({ tenant }) => tenant ?? UNRESOLVED);
-      const missing = [...new Set(owners)].filter((owner) => !tenants.includes(owner));
-      if (missing.length > 0) return { tenants: missing, keys: [] };
-      const mirrored = await mirroredTenants(source, pair.control, new Set(owners));
-      const owned = images.filter(({ tenant }) => tenant !== null && mirrored.has(tenant));
-      await assertShapes(pair, tracked, { on: source, side: 'source', ids: [tableId] });
-      await write(target, owned, repair);
-      await assertShapes(pair, tracked, { on: target, side: 'target', ids: [tableId] });
-      return { tenants: [], keys: [] };
-    });
+    return await judged(pair, () =>
+      holdStill(pair, hold, async (source, target) => {
+        const bytes = keys.length === 1 ? Number.POSITIVE_INFINITY : IMAGE_BYTES_MAX;
+        const images = await readImages(source, tracked.source(tableId), keys, { bytes });
+        const executor = await executorOf(pair, tracked, tableId);
+        const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
+        const owners = [...images, ...onTarget.values()].map(({ tenant }) => tenant ?? UNRESOLVED);
+        const missing = [...new Set(owners)].filter((owner) => !tenants.includes(owner));
+        if (missing.length > 0) return { tenants: missing, keys: [] };
+        const mirrored = await mirroredTenants(source, pair.control, new Set(owners));
+        const owned = images.filter(({ tenant }) => tenant !== null && mirrored.has(tenant));
+        await assertShapes(pair, tracked, { on: source, side: 'source', ids: [tableId] });
+        await write(target, owned, repair);
+        await assertShapes(pair, tracked, { on: target, side: 'target', ids: [tableId] });
+        return { tenants: [], keys: [] };
+      }),
+    );
   } catch (error) {
     if (!(error instanceof DatabaseError) || error.errno !== DUPLICATE) throw error;
     const holders = await uniqueHolders(pair, tracked, tableId, new Set(keys));

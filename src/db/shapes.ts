@@ -11,7 +11,7 @@ import { DatabaseError, SchemaMismatchError, TransientDatabaseError } from '../d
 import { SHARED } from '../domain/stage.ts';
 import { schemaOf } from '../domain/tenant-schema.ts';
 import type { Table } from './catalog.ts';
-import type { Database, Session, TextRow } from './database.ts';
+import { Session, type Database, type TextRow } from './database.ts';
 import { createdSql, describeChange, readShape, shapeIn, type Shape } from './fingerprint.ts';
 import { qualified } from './sql.ts';
 import type { TrackedTable } from './tenancy.ts';
@@ -73,14 +73,14 @@ export interface Look {
 }
 
 /**
- * One statement a table.
+ * One statement a table. In a session of its own it is called under `judged`.
  *
  * @throws SchemaMismatchError naming the difference and the way out
  * @throws TransientDatabaseError when the change was taken over meanwhile: whoever tries again reads the tables anew
  */
 export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids }: Look): Promise<void> {
   for (const one of readBy(tracked, side, ids).values())
-    await assertShape(pair, tracked, side, one, await readShape(on, one.table));
+    await assertShape(pair, tracked, { on, side }, one, await readShape(on, one.table));
 }
 
 /**
@@ -101,32 +101,54 @@ export async function assertShapesBehind(
     ...tables.map(({ table }) => createdSql(table)),
   ]);
   for (const [at, one] of tables.entries())
-    await assertShape(pair, tracked, side, one, shapeIn(created[at]!));
+    await assertShape(pair, tracked, { on, side }, one, shapeIn(created[at]!));
   return rows!;
 }
 
 async function assertShape(
   pair: Pair,
   tracked: Tracked,
-  side: Side,
+  { on, side }: Pick<Look, 'on' | 'side'>,
   { id, table, tenancy }: TrackedTable,
   live: Shape | null,
 ): Promise<void> {
   const recorded = tracked.shape(side, id);
-  if (recorded !== live)
-    await judge(pair, { side, id, name: label(tenancy.kind === 'schema', table), recorded, live });
+  if (recorded === live || (recorded !== null && describeChange(recorded, live).length === 0)) return;
+  const seen = { side, id, name: label(tenancy.kind === 'schema', table), live };
+  if (on instanceof Session) throw new ShapeDiffers(seen);
+  await judge(pair, seen);
 }
 
 interface Seen {
   readonly side: Side;
   readonly id: number;
   readonly name: string;
-  readonly recorded: Shape | null;
   readonly live: Shape | null;
 }
 
-async function judge(pair: Pair, { side, id, name, recorded, live }: Seen): Promise<void> {
-  if (recorded !== null && describeChange(recorded, live).length === 0) return;
+/**
+ * Thrown where a session is held. What the difference means is asked when it has been given back (`judged`): who held one
+ * and waited for another would wait for ever beside others that do so.
+ */
+class ShapeDiffers extends Error {
+  readonly seen: Seen;
+
+  constructor(seen: Seen) {
+    super(`${seen.side} table ${seen.name} is not as it was recorded`);
+    this.seen = seen;
+  }
+}
+
+/** For work that looks at shapes in sessions of its own. @throws as `assertShapes`, after the sessions were given back */
+export async function judged<T>(pair: Pair, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw error instanceof ShapeDiffers ? await judge(pair, error.seen) : error;
+  }
+}
+
+async function judge(pair: Pair, { side, id, name, live }: Seen): Promise<never> {
   const tracked = qualified(pair.control, 'tracked_table');
   const [row] = await pair.source.rows(`SELECT ${side}_shape AS shape FROM ${tracked} WHERE id = ${id}`);
   const latest = row?.['shape'] ?? null;

@@ -15,7 +15,7 @@ import { executorOf } from './executors.ts';
 import { journalOfKeys } from './journal-rows.ts';
 import { compare, readSide, unmirrored, type Judged } from './judge.ts';
 import { admitLocks, lockTenants } from './lock.ts';
-import { assertShapes } from './shapes.ts';
+import { assertShapes, judged } from './shapes.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 const ROUNDS = 12;
@@ -30,8 +30,8 @@ export async function judgeKeys(
   let tenants = [tenant];
   const executor = await executorOf(pair, tracked, tableId);
   for (let round = 1; round <= ROUNDS; round += 1) {
-    const outcome = await pair.target.transaction(
-      async (target): Promise<Judged[] | { missing: string[] }> => {
+    const outcome = await judged(pair, () =>
+      pair.target.transaction(async (target): Promise<Judged[] | { missing: string[] }> => {
         const locked = await lockTenants(target, pair.control, tenants);
         const source = await readSide(executor, pair.source, tracked.source(tableId), keys);
         const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
@@ -56,7 +56,7 @@ export async function judgeKeys(
           journaled,
           anyOwner: false,
         });
-      },
+      }),
     );
     if (Array.isArray(outcome)) return outcome;
     tenants = [...tenants, ...outcome.missing];
