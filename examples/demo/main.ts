@@ -82,7 +82,7 @@ async function prepare(stack: Stack, observer: Observer): Promise<Scene> {
   };
   await run('install', '--target-schema', '--reason', 'demo');
   observer.start();
-  const portals = await Promise.all([startPortal(env), startPortal(env)]);
+  const portals = await Promise.all([startPortal(env, overhear), startPortal(env, overhear)]);
   say(`two portals listen: ${portals.map(({ url }) => url).join(', ')}`);
   const load = startLoad({
     portals: portals.map(({ url }) => url),
@@ -165,7 +165,20 @@ async function story(scene: Scene): Promise<Told> {
   return { load: await load.stop(), rollbacks: rollbacks.map(({ tenant, ms }) => ({ tenant, ms })) };
 }
 
-const chapter = (title: string): void => say(`\n── ${title} ──`);
+const chapter = (title: string): void => {
+  overheard.clear();
+  say(`\n── ${title} ──`);
+};
+
+const overheard = new Set<string>();
+
+/** Of what the application logs, one line of each kind in a chapter: while a server is gone it says the same many times. */
+function overhear(line: string): void {
+  const kind = line.replace(/ \{.*"reason":("[^"]*").*/, ' $1');
+  if (overheard.has(kind)) return;
+  overheard.add(kind);
+  say(`the portal's log: ${line}`);
+}
 
 async function outage(stack: Stack, when: string): Promise<void> {
   await stack.target.kill('SIGKILL');

@@ -39,7 +39,7 @@ function launch(
   script: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  stderr: 'ignore' | 'pipe' | 'inherit',
+  stderr: 'ignore' | 'pipe',
 ): ChildProcess {
   const child = spawn(process.execPath, ['--import', 'tsx', script, ...args], {
     env: { ...process.env, ...env },
@@ -55,8 +55,13 @@ const handle = (child: ChildProcess): Process => ({
   kill: (signal = 'SIGTERM') => end(child, signal),
 });
 
-export async function startPortal(env: NodeJS.ProcessEnv): Promise<Process & { readonly url: string }> {
-  const child = launch(PORTAL, [], env, 'inherit');
+/** @param logged gets each line of its log */
+export async function startPortal(
+  env: NodeJS.ProcessEnv,
+  logged: (line: string) => void,
+): Promise<Process & { readonly url: string }> {
+  const child = launch(PORTAL, [], env, 'pipe');
+  createInterface({ input: child.stderr! }).on('line', logged);
   for await (const line of createInterface({ input: child.stdout! })) {
     const url = /listening on (http:\S+)/.exec(line)?.[1];
     if (url !== undefined) return { ...handle(child), url };

@@ -139,7 +139,7 @@ function settings(env: NodeJS.ProcessEnv): RouterOptions {
     target: required(env, 'SWITCHBACK_TARGET'),
     schema: { source: schema, target: schema },
     service: 'sms-portal',
-    log: console,
+    log: { warn: (message, fields) => console.warn(`${message} ${JSON.stringify(fields)}`) },
     ...(env['SWITCHBACK_CONTROL'] === undefined ? {} : { control: env['SWITCHBACK_CONTROL'] }),
     ...(env['REDIS_URL'] === undefined ? {} : { redis: env['REDIS_URL'] }),
     ...(env['MIRROR_BUDGET_MS'] === undefined ? {} : { mirrorBudgetMs: Number(env['MIRROR_BUDGET_MS']) }),
