@@ -101,12 +101,12 @@ export class BufferRedis {
   }
 
   /** @returns the JSON of a value whose versions stand; null: there is none */
-  async get(place: Place): Promise<string | null> {
+  get(place: Place): Promise<string | null> {
     return this.#read(place, this.#valueKey(place));
   }
 
   /** As `get`, of a value that is past its `ttl`: still one that no known write overtook. */
-  async getStale(place: Place): Promise<string | null> {
+  getStale(place: Place): Promise<string | null> {
     return this.#read(place, this.#staleKey(place));
   }
 

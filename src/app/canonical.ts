@@ -1,16 +1,17 @@
-const uncompared = new WeakSet<object>();
-
-/** Of a pair as the driver answers, `[rows, fields]`, only the rows count: fields name the server's own types. */
-export const leaveOut = (part: object): void => void uncompared.add(part);
-
 /**
  * One text per answer, the same for the same rows: names in order, bytes as hex, numbers as text. Servers of
  * two vendors differ in how they hand out a number or a JSON document, not in what it says.
  */
 export const canonical = (value: unknown): string => JSON.stringify(normal(value)) ?? 'undefined';
 
-const isLeftOut = (part: unknown): boolean =>
-  typeof part === 'object' && part !== null && uncompared.has(part);
+/** Of a pair as the driver answers, `[rows, fields]`, only the rows count: fields name the server's own types. */
+function areFields(part: unknown): boolean {
+  if (!Array.isArray(part)) return false;
+  // Those of a procedure's answers are one list for each.
+  const [first] = part as unknown[];
+  if (Array.isArray(first)) return areFields(first);
+  return typeof first === 'object' && first !== null && 'orgTable' in first && 'characterSet' in first;
+}
 
 function normal(value: unknown): unknown {
   if (typeof value === 'number' || typeof value === 'bigint') return String(value);
@@ -21,7 +22,7 @@ function normal(value: unknown): unknown {
   if (value instanceof Map) return { entries: [...value].map(normal) };
   if (value instanceof Set) return { members: [...value].map(normal) };
   if (Array.isArray(value))
-    return value.length === 2 && isLeftOut(value[1]) ? normal(value[0]) : value.map(normal);
+    return value.length === 2 && areFields(value[1]) ? normal(value[0]) : value.map(normal);
   const fields = value as Readonly<Record<string, unknown>>;
   return Object.fromEntries(
     Object.keys(fields)

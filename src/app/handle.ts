@@ -9,7 +9,6 @@ import { escape, escapeId, format } from 'mysql2';
 import type { Connection, FieldPacket, QueryOptions } from 'mysql2/promise';
 
 import type { Session } from '../db/database.ts';
-import { leaveOut } from './canonical.ts';
 import { ConnectionEndedError, StatementRefusedError } from './errors.ts';
 import { isLocking, refuseTransactionControl } from './statements.ts';
 
@@ -52,6 +51,10 @@ export class LentConnection implements Pick<
     return this as unknown as Connection;
   }
 
+  get isOpen(): boolean {
+    return !this.#closed;
+  }
+
   close(): void {
     this.#closed = true;
   }
@@ -65,10 +68,10 @@ export class LentConnection implements Pick<
       if (!this.#isAuthority && isLocking(statement.sql))
         throw new NeedsAuthority('a locking read goes to the authority');
       const given = values === undefined ? statement : ({ ...statement, values } as QueryOptions);
-      const answer = await this.#send(given);
-      if (typeof answer[1] === 'object') leaveOut(answer[1]);
-      return answer as [T, FieldPacket[]];
+      return (await this.#send(given)) as [T, FieldPacket[]];
     } catch (error) {
+      // The driver keeps no stacks, and the one of its packet handler tells nobody whose statement it was.
+      if (error instanceof Error) Error.captureStackTrace(error);
       this.#fault ??= error;
       throw error;
     }
@@ -91,6 +94,9 @@ for (const name of REFUSED)
       );
     },
   });
+
+/** Has the read or the write not ended that it was lent to? */
+export const isLent = (conn: Connection): boolean => (conn as unknown as LentConnection).isOpen;
 
 /** The same in a session of `src/db`, for the comparison at one instant. */
 export const lendSession = (session: Session, isAuthority: boolean): LentConnection =>

@@ -14,6 +14,8 @@ interface Count {
   buckets: number[];
 }
 
+type OfTenant = Partial<Record<Stage, Partial<Record<ReadSide, Count>>>>;
+
 const FLUSH_EVERY: Milliseconds = 5 * SECOND;
 /** Kept while the control schema is out of reach. Further ones are left out. */
 const COUNTS_MAX = 10_000;
@@ -25,7 +27,9 @@ export class LoadLedger {
   readonly #database: Database;
   readonly #control: string;
   readonly #timer: NodeJS.Timeout;
-  #counts = new Map<string, Count>();
+  /** Nested, since each read looks its count up, and to join a key takes longer. */
+  #counts = new Map<string, OfTenant>();
+  #size = 0;
 
   constructor(database: Database, control: string) {
     this.#database = database;
@@ -41,21 +45,26 @@ export class LoadLedger {
   }
 
   #count(tenant: string, stage: Stage, side: ReadSide): Count | null {
-    const key = `${stage} ${side} ${tenant}`;
-    const known = this.#counts.get(key);
+    const known = this.#counts.get(tenant)?.[stage]?.[side];
     if (known !== undefined) return known;
-    if (this.#counts.size >= COUNTS_MAX || tenant.length > TENANT_MAX) return null;
+    if (this.#size >= COUNTS_MAX || tenant.length > TENANT_MAX) return null;
     const buckets = Array.from({ length: BUCKETS }, () => 0);
     const count = { tenant, stage, side, began: performance.now(), micros: 0, buckets };
-    this.#counts.set(key, count);
+    const all = this.#counts.get(tenant) ?? {};
+    this.#counts.set(tenant, { ...all, [stage]: { ...all[stage], [side]: count } });
+    this.#size += 1;
     return count;
   }
 
   /** A failed statement keeps its counts for the next one; a lost answer may count them twice. */
   async flush(): Promise<void> {
-    // In the order of the key, as every node: none waits for another in a circle.
-    const counts = [...this.#counts].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, count]) => count);
+    const counts = [...this.#counts.values()].flatMap((stages) =>
+      Object.values(stages).flatMap(Object.values<Count>),
+    );
     this.#counts = new Map();
+    this.#size = 0;
+    // In the order of the key, as every node: none waits for another in a circle.
+    counts.sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
     for (let at = 0; at < counts.length; at += ROWS_PER_STATEMENT) {
       try {
         const now = performance.now();
@@ -83,3 +92,5 @@ export class LoadLedger {
     count.buckets = count.buckets.map((reads, bucket) => reads + buckets[bucket]!);
   }
 }
+
+const keyOf = ({ stage, side, tenant }: Count): string => `${stage} ${side} ${tenant}`;

@@ -68,7 +68,13 @@ export class ApplicationPool {
   async acquire(tenant: string, attempt: Attempt = newAttempt()): Promise<PoolConnection> {
     const { side, schema } = this.#options;
     const own = isPerTenant(schema) ? schemaOf(schema, tenant) : null;
-    const connection = await this.#wait();
+    this.#comeIn();
+    let connection: PoolConnection;
+    try {
+      connection = await this.#pool.getConnection();
+    } finally {
+      this.#waiting -= 1;
+    }
     if (attempt.isLate) {
       connection.release();
       throw new DeadlineError(`${side}: no connection in time`);
@@ -95,18 +101,13 @@ export class ApplicationPool {
     );
   }
 
-  async #wait(): Promise<PoolConnection> {
+  #comeIn(): void {
     const { side, waiting, refused } = this.#options;
     if (this.#waiting >= waiting) {
       refused?.();
       throw new BusyError(`${side}: ${waiting} requests wait for a connection already`);
     }
     this.#waiting += 1;
-    try {
-      return await this.#pool.getConnection();
-    } finally {
-      this.#waiting -= 1;
-    }
   }
 
   async #setUp(connection: PoolConnection): Promise<void> {
@@ -139,9 +140,12 @@ export class ApplicationPool {
   }
 
   async #attempt<T>(tenant: string, fn: ReadFunction<T>, attempt: Attempt): Promise<T> {
-    const connection = await this.acquire(tenant, attempt).catch((error: unknown) => {
+    let connection: PoolConnection;
+    try {
+      connection = await this.acquire(tenant, attempt);
+    } catch (error) {
       throw this.#fault(error);
-    });
+    }
     const { side } = this.#options;
     const handle = new LentConnection((statement) => connection.query(statement), side === 'source');
     try {

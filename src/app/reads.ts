@@ -11,7 +11,7 @@ import type { LoadLedger } from './load-ledger.ts';
 import type { Mirroring } from './mirror-hints.ts';
 import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
-import { assertSameSchema, scoped, type Scopes } from './scope.ts';
+import { assertSameSchema, joined, scoped, type Scopes } from './scope.ts';
 import { clocked, type Clocked } from './shadow-look.ts';
 import type { ShadowReader } from './shadow.ts';
 import type { FallbackReason, Stats } from './stats.ts';
@@ -63,13 +63,18 @@ export class Reads {
   }
 
   async read<T>(tenant: string, name: string, fn: ReadFunction<T>, options: ReadOptions): Promise<T> {
-    const { scopes, settings } = this.#parts;
-    const outer = scopes.getStore();
-    if (outer?.isOpen === true) {
+    const { scopes, settings, underWay } = this.#parts;
+    const outer = joined(scopes);
+    if (outer !== null) {
       assertSameSchema(outer, tenant, settings.schema.source);
       return fn(outer.conn);
     }
-    return this.#parts.underWay.run(() => this.#ask(tenant, name, fn, options));
+    underWay.enter();
+    try {
+      return await this.#ask(tenant, name, fn, options);
+    } finally {
+      underWay.leave();
+    }
   }
 
   async #ask<T>(tenant: string, name: string, fn: ReadFunction<T>, options: ReadOptions): Promise<T> {
@@ -89,7 +94,8 @@ export class Reads {
       return this.#readInstead(asked, 'lagging');
     if ('insteadOfTarget' in route) return this.#readInstead(asked, route.insteadOfTarget);
     const shadow = this.#sampledOn(tenant, name, flag.stage);
-    if (shadow === null) return (await this.#readOn(route.side, asked)).value;
+    if (shadow === null)
+      return route.side === 'source' ? await this.#readSource(asked) : (await this.#readTarget(asked)).value;
     const clock = clocked(asked.fn);
     const { value, side } = await this.#readOn(route.side, { ...asked, fn: clock.fn });
     // What the target failed, and the source then answered, is asked of the target again.
@@ -104,7 +110,7 @@ export class Reads {
   /** May what this read gives be taken from others, and given to them? Not while this process knows better than the stage. */
   isOrdinary(tenant: string, name: string): boolean {
     const { scopes, flags, caughtUp } = this.#parts;
-    if (scopes.getStore()?.isOpen === true) return false;
+    if (joined(scopes) !== null) return false;
     const route = this.#route(tenant, name, flags.get(tenant));
     return !('insteadOfTarget' in route) && (route.side === 'source' || !caughtUp.isBehind(tenant));
   }

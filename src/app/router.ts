@@ -28,7 +28,7 @@ import { ShadowLedger } from './shadow-ledger.ts';
 import { ShadowReader } from './shadow.ts';
 import { newStats, type Stats } from './stats.ts';
 import { Telemetry, type Seen } from './telemetry.ts';
-import { tenantRouter, type TenantRouter } from './tenant.ts';
+import { BoundTenant, type TenantRouter } from './tenant.ts';
 import { UnderWay } from './under-way.ts';
 import { Writes } from './writes.ts';
 import { Database } from '../db/database.ts';
@@ -156,7 +156,7 @@ export class Router {
 
   /** One tenant, by its id; costs nothing, so it can be asked for in each request. */
   tenant(id: string): TenantRouter {
-    return tenantRouter(id, this.#reads, this.#writes, (tenant) => this.stage(tenant));
+    return new BoundTenant(id, this.#reads, this.#writes, (tenant) => this.stage(tenant));
   }
 
   /**

@@ -5,7 +5,7 @@ import type { Connection } from 'mysql2/promise';
 
 import { isPerTenant } from '../domain/tenant-schema.ts';
 import { OtherSchemaError } from './errors.ts';
-import type { ReadFunction } from './handle.ts';
+import { isLent, type ReadFunction } from './handle.ts';
 
 export interface Scope {
   readonly kind: 'read' | 'write';
@@ -14,22 +14,21 @@ export interface Scope {
   readonly tenant: string;
   /** Of a write: every tenant that was written. */
   readonly tenants: Set<string>;
-  isOpen: boolean;
 }
 
 export type Scopes = AsyncLocalStorage<Scope>;
 
 /** The function, run so that what it calls can join. */
 export const scoped =
-  <T>(scopes: Scopes, start: Omit<Scope, 'conn' | 'isOpen'>, fn: ReadFunction<T>): ReadFunction<T> =>
-  async (conn) => {
-    const scope: Scope = { ...start, conn, isOpen: true };
-    try {
-      return await scopes.run(scope, () => fn(conn));
-    } finally {
-      scope.isOpen = false;
-    }
-  };
+  <T>(scopes: Scopes, start: Omit<Scope, 'conn'>, fn: ReadFunction<T>): ReadFunction<T> =>
+  (conn) =>
+    scopes.run({ ...start, conn }, fn, conn);
+
+/** @returns null where there is nothing to join; what was begun in a scope may outlive it */
+export function joined(scopes: Scopes): Scope | null {
+  const scope = scopes.getStore();
+  return scope !== undefined && isLent(scope.conn) ? scope : null;
+}
 
 /** A transaction has one default schema. */
 export function assertSameSchema(scope: Scope, tenant: string, schema: string): void {

@@ -45,15 +45,23 @@ export function clocked<T>(fn: ReadFunction<T>): Clocked<T> {
 /** The function, overheard: `hear` gets each statement with its values in place. */
 export const overheard =
   <T>(fn: ReadFunction<T>, hear: (statement: string) => void): ReadFunction<T> =>
-  async (conn) => {
+  (conn) => {
     const send = (statement: QueryOptions): Promise<Answer> => {
       hear(conn.format(statement.sql, statement.values as unknown[]));
       return conn.query(statement) as Promise<Answer>;
     };
     // What may be sent is judged by the connection below.
     const outer = new LentConnection(send, true);
-    return fn(outer.facade).finally(() => outer.close());
+    return whileLent(outer, fn);
   };
+
+async function whileLent<T>(lent: LentConnection, fn: ReadFunction<T>): Promise<T> {
+  try {
+    return await fn(lent.facade);
+  } finally {
+    lent.close();
+  }
+}
 
 /**
  * What a read came to. A statement that one side refuses, or an error of the application's own, is an answer
@@ -81,5 +89,5 @@ export async function outcomeIn(
 ): Promise<string> {
   await session.run(`USE ${ident(schema)}`);
   const lent = lendSession(session, side === 'source');
-  return outcomeOf(() => fn(lent.facade).finally(() => lent.close()));
+  return outcomeOf(() => whileLent(lent, fn));
 }

@@ -93,8 +93,9 @@ async function commit(connection: PoolConnection, attempt: Attempt, committing: 
     committing();
     await answer;
   } catch (error) {
-    // An answer of the server is an answer: it refused, and rolled back.
     if (isFatal(error)) throw lostCommit(error);
+    // An answer of the server is an answer: it refused, and rolled back.
+    Error.captureStackTrace(error as Error);
     attempt.isCommitting = false;
     throw error;
   }

@@ -13,16 +13,19 @@ export class UnderWay {
     return this.#isClosed;
   }
 
-  /** @throws RouterClosedError once it was closed */
-  async run<T>(request: () => Promise<T>): Promise<T> {
+  /**
+   * Whoever comes in leaves, in a `finally`.
+   *
+   * @throws RouterClosedError once it was closed
+   */
+  enter(): void {
     if (this.#isClosed) throw new RouterClosedError('the router was closed');
     this.#count += 1;
-    try {
-      return await request();
-    } finally {
-      this.#count -= 1;
-      if (this.#count === 0) this.#emptied?.();
-    }
+  }
+
+  leave(): void {
+    this.#count -= 1;
+    if (this.#count === 0) this.#emptied?.();
   }
 
   /** Nobody comes in any more; resolves when all have left, or after the bound. */

@@ -8,7 +8,7 @@ import type { Mirroring } from './mirror-hints.ts';
 import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
 import type { ApplicationPool } from './pool.ts';
-import { assertSameSchema, scoped, type Scopes } from './scope.ts';
+import { assertSameSchema, joined, scoped, type Scopes } from './scope.ts';
 import type { FailedWrite, Stats } from './stats.ts';
 import { safeMessage, type Telemetry } from './telemetry.ts';
 import type { WriteOptions, Written } from './tenant.ts';
@@ -46,15 +46,20 @@ export class Writes {
 
   async write<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {
     const { scopes, settings, underWay } = this.#parts;
-    const outer = scopes.getStore();
-    if (outer?.isOpen === true) {
+    const outer = joined(scopes);
+    if (outer !== null) {
       if (outer.kind === 'read')
         throw new WriteInReadError('a read may run twice; write after it, or read inside the write');
       assertSameSchema(outer, tenant, settings.schema.source);
       outer.tenants.add(tenant);
       return { value: await fn(outer.conn), token: tokenFor(tenant, false) };
     }
-    return underWay.run(() => this.#commit(tenant, fn, options));
+    underWay.enter();
+    try {
+      return await this.#commit(tenant, fn, options);
+    } finally {
+      underWay.leave();
+    }
   }
 
   async #commit<T>(tenant: string, fn: WriteFunction<T>, options: WriteOptions): Promise<Written<T>> {

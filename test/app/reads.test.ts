@@ -191,6 +191,20 @@ it('answers from the source what only the target refuses', async () => {
   expect(router.stats().fallbacks.error).toBe(1);
 });
 
+it('says of a failed statement whose it was', async () => {
+  const router = await open();
+  const priced = async (conn: Connection): Promise<void> => {
+    await conn.query('SELECT nothing FROM messages');
+  };
+
+  const failed = await router
+    .tenant('any')
+    .read('priced', priced)
+    .catch((error: unknown) => error);
+
+  expect((failed as Error).stack).toMatch(/Unknown column[^]*at async priced/);
+});
+
 it('refuses a connection whose read has ended', async () => {
   const router = await open();
   let kept: Connection | null = null;
