@@ -40,3 +40,18 @@ export function bounded<T>(
     if (signal?.aborted === true) abort();
   });
 }
+
+/** @returns false: it failed, or has not ended by then; it goes on */
+export function inTime(work: Promise<unknown>, boundMs: Milliseconds): Promise<boolean> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), boundMs);
+    const end = (isDone: boolean): void => {
+      clearTimeout(timer);
+      resolve(isDone);
+    };
+    work.then(
+      () => end(true),
+      () => end(false),
+    );
+  });
+}

@@ -5,8 +5,7 @@
  * A drain that begins now covers whatever was committed before now. So neither a token nor a source read has
  * to remember a place in the journal, whose ids commit out of order; the reader makes the bound.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { inTime } from './bounded.ts';
 import { Coalesced } from './coalesced.ts';
 import type { Flags } from './flags.ts';
 import type { Settings } from './options.ts';
@@ -84,19 +83,8 @@ export class CaughtUp {
     );
   }
 
-  async #drained(line: Line, endsAt: Milliseconds): Promise<boolean> {
-    const waiting = new AbortController();
-    const drained = line.drain.request().then(
-      () => true,
-      () => false,
-    );
-    const left = Math.max(0, endsAt - performance.now());
-    const isDrained = await Promise.race([
-      drained,
-      sleep(left, false, { signal: waiting.signal }).catch(() => false),
-    ]);
-    waiting.abort();
-    return isDrained;
+  #drained({ drain }: Line, endsAt: Milliseconds): Promise<boolean> {
+    return inTime(drain.request(), Math.max(0, endsAt - performance.now()));
   }
 
   async #drain(tenant: string, line: Line): Promise<void> {

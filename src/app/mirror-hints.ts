@@ -6,8 +6,7 @@
  * the write waits within its budget, so that the process reads its own writes; over budget the tenant is
  * `lagging` here, and read from the source, until a mirror that read after the write has ended.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-
+import { inTime } from './bounded.ts';
 import { Coalesced } from './coalesced.ts';
 import type { Flags } from './flags.ts';
 import type { Notices } from './notices.ts';
@@ -139,10 +138,8 @@ export class MirrorHints {
   }
 
   async #awaitDrain(tenant: string, lane: Lane, write: number): Promise<void> {
-    const drained = lane.drain.request().then(
-      () => true,
-      () => false,
-    );
+    const drained = lane.drain.request();
+    drained.catch(() => {}); // counted where it failed
     if (isInTrouble(lane, this.#budget)) {
       // No further write pays for it.
       lane.overdue = Math.max(lane.overdue, write);
@@ -150,18 +147,10 @@ export class MirrorHints {
     }
     this.#stats.mirror.awaited += 1;
     const { telemetry, notices } = this.#seen;
-    if (await telemetry.wait('switchback.mirror.wait', tenant, () => this.#withinBudget(drained))) return;
+    if (await telemetry.wait('switchback.mirror.wait', tenant, () => inTime(drained, this.#budget))) return;
     this.#stats.mirror.overBudget += 1;
     lane.overdue = Math.max(lane.overdue, write);
     notices.warn('a write did not wait for its mirror', { tenant, side: 'target', reason: 'over budget' });
-  }
-
-  async #withinBudget(drained: Promise<boolean>): Promise<boolean> {
-    const waiting = new AbortController();
-    const late = sleep(this.#budget, false, { signal: waiting.signal }).catch(() => false);
-    const isMirrored = await Promise.race([drained, late]);
-    waiting.abort();
-    return isMirrored;
   }
 
   #scheduleTurn(tenant: string, lane: Lane): void {
@@ -256,11 +245,8 @@ function awaitCommit({ committing, drain }: Lane): () => void {
 
 async function commitsOf({ committing }: Lane): Promise<void> {
   if (committing.size === 0) return;
-  const enough = new AbortController();
-  const late = sleep(COMMITS_MS, undefined, { signal: enough.signal }).catch(() => {});
   const awaited = [...committing];
-  await Promise.race([Promise.all(awaited), late]);
-  enough.abort();
+  await inTime(Promise.all(awaited), COMMITS_MS);
   // Nobody waits for one of them again, however long it takes.
   for (const commit of awaited) committing.delete(commit);
 }

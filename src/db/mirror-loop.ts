@@ -13,7 +13,6 @@ import { Mirror, purgeJournal, type MirrorResult } from './mirror.ts';
 import { MirrorCounts } from './mirror-counts.ts';
 import { MirrorTogether } from './mirror-together.ts';
 import { deleteJournal, oldestOfEach } from './journal-rows.ts';
-import { Pause } from './pause.ts';
 import { beatWorker, PRESENCE_EVERY } from './presence.ts';
 import { heldTables, watchShapes } from './shapes.ts';
 import { qualified, tenantLiteral } from './sql.ts';
@@ -32,10 +31,16 @@ export interface LoopReport {
 
 const MIRROR = 'mirror';
 const TICK: Milliseconds = 100;
-/** Instead, for a while after rows of a tenant that somebody waits for were found neglected: no node mirrors what others write. */
+/**
+ * Rows of a tenant that somebody waits for are its node's until they are late: a node that mirrors its own writes is slower
+ * with a rival for the lock. What is found late nobody else mirrors, and the loop comes soon, for a while. A tenant that
+ * somebody else was met at is left to them for a while, unless its rows are neglected.
+ */
+const LATE: Milliseconds = 50;
 const SOON: Milliseconds = 10;
 const SOON_FOR: Milliseconds = 30 * SECOND;
-const NEGLECTED: Milliseconds = 50;
+const NEGLECTED: Milliseconds = 150;
+const LEFT_FOR: Milliseconds = 30 * SECOND;
 /** Until reads move, a tenant is mirrored at most this often, by all processes together. */
 const TURN_EVERY: Milliseconds = SECOND;
 /** Lost capture is noticed within 5 s, the look and its consequences included. */
@@ -53,14 +58,12 @@ export class MirrorLoop {
   readonly #together = new MirrorTogether();
   readonly #retryAt = new Map<string, { at: number; wait: Milliseconds }>();
   readonly #stopping = new AbortController();
-  #soonUntil = 0;
+  /** Tenants, and until when the loop comes at once; until when they are left to somebody else. */
+  readonly #soon = new Map<string, Milliseconds>();
+  readonly #left = new Map<string, Milliseconds>();
   #mirror: Mirror | null = null;
   #tracked: Tracked | null = null;
   #trackedSince = '';
-  /** Tenants that are looked at again as soon as they are free. */
-  readonly #isDue = new Set<string>();
-  /** Of the mirror's loop; shorter when a tenant that somebody waits for had something to apply: it may have more by now. */
-  readonly #pause = new Pause();
   #running: Promise<unknown> = Promise.resolve();
 
   constructor(pair: Pair, report: LoopReport) {
@@ -81,7 +84,6 @@ export class MirrorLoop {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    this.#pause.wake();
     await this.#running;
   }
 
@@ -95,12 +97,8 @@ export class MirrorLoop {
         this.#report.warn(`${what} failed; it is tried again`, { error: message(error), inMs: wait });
         wait = Math.min(wait * 2, BACKOFF_MAX);
       }
-      await (what === MIRROR ? this.#pause.wait(this.#isSoon(wait) ? SOON : wait) : this.#sleep(wait));
+      await this.#sleep(wait === TICK && this.#soon.size > 0 ? SOON : wait);
     }
-  }
-
-  #isSoon(wait: Milliseconds): boolean {
-    return wait === TICK && Date.now() < this.#soonUntil;
   }
 
   async #sleep(wait: Milliseconds): Promise<void> {
@@ -110,6 +108,8 @@ export class MirrorLoop {
   /** Oldest journal row first. */
   async #tick(): Promise<void> {
     const { source, control } = this.#pair;
+    for (const tenants of [this.#soon, this.#left])
+      for (const [tenant, until] of tenants) if (until <= Date.now()) tenants.delete(tenant);
     const waiting = await source.rows(
       `SELECT o.tenant, TIMESTAMPDIFF(MICROSECOND, j.created_at, NOW(6)) DIV 1000 AS age FROM ${oldestOfEach(control)} ORDER BY o.id`,
     );
@@ -120,44 +120,50 @@ export class MirrorLoop {
       waiting.map((row) => row['tenant']!),
     );
     const mirror = await this.#ready();
-    const awaited: string[] = [];
-    let age: Milliseconds = 0;
+    const awaited = new Map<string, Milliseconds>();
     for (const row of waiting) {
       const tenant = row['tenant']!;
       if (this.#busy.has(tenant) || Date.now() < (this.#retryAt.get(tenant)?.at ?? 0)) continue;
       const stage = stages.get(tenant);
       if (stage !== undefined && STAGES[stage].awaitsMirror) {
-        awaited.push(tenant);
-        age = Math.max(age, Number(row['age']));
+        const age = Number(row['age']);
+        if (age >= this.#patience(tenant)) awaited.set(tenant, age);
         continue;
       }
       if (this.#busy.size >= TENANTS_AT_ONCE) continue;
       if (stage === undefined && tenant !== UNRESOLVED) await admitStage(source, control, tenant);
       this.#spawn(tenant, () => this.#serve(mirror, tenant, stage));
     }
-    if (awaited.length > 0 && !this.#together.isRunning) void this.#serveTogether(mirror, awaited, age);
+    if (awaited.size > 0 && !this.#together.isRunning) void this.#serveTogether(mirror, awaited);
   }
 
-  async #serveTogether(mirror: Mirror, tenants: readonly string[], age: Milliseconds): Promise<void> {
-    const { applied, done, alone } = await this.#together.serve(mirror, tenants);
+  #patience(tenant: string): Milliseconds {
+    if (this.#soon.has(tenant)) return 0;
+    return this.#left.has(tenant) ? NEGLECTED : LATE;
+  }
+
+  /** @param ages of each tenant's oldest row */
+  async #serveTogether(mirror: Mirror, ages: ReadonlyMap<string, Milliseconds>): Promise<void> {
+    const { applied, found, done, skipped, alone } = await this.#together.serve(mirror, [...ages.keys()]);
+    for (const tenant of found)
+      if (ages.get(tenant)! >= LATE) {
+        this.#soon.set(tenant, Date.now() + SOON_FOR);
+        this.#left.delete(tenant);
+      }
+    for (const tenant of skipped) {
+      this.#soon.delete(tenant);
+      this.#left.set(tenant, Date.now() + LEFT_FOR);
+    }
     for (const tenant of done) this.#counts.add(tenant, 1, 0);
     if (done.length > 0) this.#report.mirrored?.(applied);
     for (const tenant of alone.slice(0, Math.max(0, TENANTS_AT_ONCE - this.#busy.size)))
-      this.#spawn(tenant, async () => {
-        if ((await this.#catchUp(mirror, tenant, 0)) > 0) this.#isDue.add(tenant);
-      });
-    if (applied > 0 && age >= NEGLECTED) this.#soonUntil = Date.now() + SOON_FOR;
+      this.#spawn(tenant, () => this.#catchUp(mirror, tenant, 0));
   }
 
-  /** @returns journal rows that were applied */
-  async #catchUp(mirror: Mirror, tenant: string, turn: Milliseconds): Promise<number> {
-    let { kind, applied } = await this.#mirrorOnce(mirror, tenant, turn);
-    while (kind === 'behind' && !this.#stopping.signal.aborted) {
-      const more = await this.#mirrorOnce(mirror, tenant, 0);
-      kind = more.kind;
-      applied += more.applied;
-    }
-    return applied;
+  async #catchUp(mirror: Mirror, tenant: string, turn: Milliseconds): Promise<void> {
+    let { kind } = await this.#mirrorOnce(mirror, tenant, turn);
+    while (kind === 'behind' && !this.#stopping.signal.aborted)
+      ({ kind } = await this.#mirrorOnce(mirror, tenant, 0));
   }
 
   async #serve(mirror: Mirror, tenant: string, stage: Stage | undefined): Promise<void> {
@@ -201,10 +207,7 @@ export class MirrorLoop {
           inMs: wait,
         });
       })
-      .finally(() => {
-        this.#busy.delete(tenant);
-        if (this.#isDue.delete(tenant)) this.#pause.wake();
-      });
+      .finally(() => this.#busy.delete(tenant));
   }
 
   /** The tracked tables are read again when an install or a retry changed them. */

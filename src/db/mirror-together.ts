@@ -11,7 +11,11 @@ const SKIPS_MAX = 3;
 export interface Served {
   /** Journal rows that were applied. */
   readonly applied: number;
+  /** The journal held rows of these. */
+  readonly found: readonly string[];
   readonly done: readonly string[];
+  /** Somebody else has these. */
+  readonly skipped: readonly string[];
   /** Each is to be mirrored by itself. */
   readonly alone: readonly string[];
 }
@@ -29,12 +33,13 @@ export class MirrorTogether {
     const tenants = waiting.slice(0, TENANTS_MAX);
     this.#isRunning = true;
     try {
-      const { reached, applied } = await mirror.mirrorTogether(tenants);
+      const { reached, applied, found } = await mirror.mirrorTogether(tenants);
       const done = tenants.filter((tenant) => reached.has(tenant));
       for (const tenant of done) this.#skips.delete(tenant);
-      return { applied, done, alone: this.#overdue(tenants.filter((tenant) => !reached.has(tenant))) };
+      const skipped = tenants.filter((tenant) => !reached.has(tenant));
+      return { applied, found, done, skipped, alone: this.#overdue(skipped) };
     } catch {
-      return { applied: 0, done: [], alone: tenants };
+      return { applied: 0, found: [], done: [], skipped: [], alone: tenants };
     } finally {
       this.#isRunning = false;
     }

@@ -123,11 +123,13 @@ export class Mirror {
   /**
    * One batch of several tenants' journals, in one transaction, which waits for nobody.
    *
-   * @returns `reached`: those that nobody else works at
+   * @returns `reached`: those that nobody else works at; `found`: those of them whose journal held rows
    */
-  async mirrorTogether(
-    tenants: readonly string[],
-  ): Promise<{ readonly reached: ReadonlySet<string>; readonly applied: number }> {
+  async mirrorTogether(tenants: readonly string[]): Promise<{
+    readonly reached: ReadonlySet<string>;
+    readonly applied: number;
+    readonly found: readonly string[];
+  }> {
     const after = new Map(tenants.map((tenant) => [tenant, this.#low(tenant).id]));
     const result = await this.#batch(
       { after, limit: BACKLOG_BATCH, without: this.#held },
@@ -138,7 +140,7 @@ export class Mirror {
       this.#advance(tenant, result);
       if (!result.full) await this.#leaving.settled(tenant);
     }
-    return { reached, applied: result.applied };
+    return { reached, applied: result.applied, found: [...result.lastIds.keys()] };
   }
 
   async #batch(

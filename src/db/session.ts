@@ -232,15 +232,15 @@ export class Session {
     const { side, deadline } = this.#settings;
     const asked = performance.now();
     let timer: NodeJS.Timeout | undefined;
-    // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
-    const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
-        this.destroy();
-        reject(new TransientDatabaseError(`${side}: no answer within ${deadline} ms`));
-      }, deadline);
-    });
     try {
-      return await Promise.race([this.#connection.query(statement), silence]);
+      return await new Promise((resolve, reject) => {
+        // A destroyed connection never settles its query (mysql2 3.24), so the deadline rejects by itself.
+        timer = setTimeout(() => {
+          this.destroy();
+          reject(new TransientDatabaseError(`${side}: no answer within ${deadline} ms`));
+        }, deadline);
+        this.#connection.query(statement).then(resolve, reject);
+      });
     } catch (error) {
       throw stripError(side, error);
     } finally {

@@ -140,6 +140,44 @@ it('the loop mirrors those that are waited for while the lock of one is taken ag
   await expectEqual();
 });
 
+/** How long a row that nobody else mirrors is on its way. */
+async function takes(tenant: string): Promise<number> {
+  const began = performance.now();
+  await writeOf(tenant);
+  while ((await missingOf(tenant)) > 0) await sleep(5);
+  return performance.now() - began;
+}
+
+it('the loop leaves a tenant to whoever it met there, and comes when rows are neglected', async () => {
+  const { pair } = fixture();
+  const loop = new MirrorLoop(pair, { info: () => {}, warn: () => {}, published: () => Promise.resolve() });
+  await pair.target.transaction(async (session) => {
+    await lockTenants(session, pair.control, ['bee']);
+    loop.start();
+    await sleep(400);
+  });
+  while ((await missingOf('bee')) > 0) await sleep(20);
+  await lockedFor(300, 'bee');
+  const left = await takes('bee');
+  const found = await takes('ant');
+  await loop.stop();
+
+  expect(left).toBeGreaterThan(140);
+  expect(found).toBeLessThan(left);
+  await expectEqual();
+});
+
+/** While a row of the tenant comes. */
+async function lockedFor(ms: number, tenant: string): Promise<void> {
+  const { pair } = fixture();
+  await pair.target.transaction(async (session) => {
+    await lockTenants(session, pair.control, [tenant]);
+    await writeOf(tenant);
+    await sleep(ms);
+  });
+  while ((await missingOf(tenant)) > 0) await sleep(5);
+}
+
 /** How often the loop looks at the journal in a second in which rows come all the time. */
 async function looks(written: () => Promise<unknown>): Promise<number> {
   const { pair } = fixture();
@@ -153,6 +191,7 @@ async function looks(written: () => Promise<unknown>): Promise<number> {
     const { sql } = statement as Statement;
     if (sql.includes(`\`${pair.control}\`.\`journal\` GROUP BY tenant`)) count += 1;
   };
+  for (const tenant of TENANTS) await fixture().mirror.drain(tenant);
   loop.start();
   const ends = Date.now() + 2_000;
   try {
