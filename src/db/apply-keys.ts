@@ -6,7 +6,7 @@
  * update in place; elsewhere all the keys are deleted first, since a REPLACE would delete whichever row holds a value.
  */
 import type { Session } from './database.ts';
-import { onlyPrimaryIsUnique } from './fingerprint.ts';
+import { onlyPrimaryIsUnique, shapeIn, shapeInRaw } from './fingerprint.ts';
 import {
   deleteRows,
   ImagesTooLarge,
@@ -16,9 +16,9 @@ import {
   ownersSql,
   readImages,
 } from './image-rows.ts';
-import { journalTenants } from './journal-rows.ts';
+import { journalTenantsSql } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
-import { assertShapesBehind } from './shapes.ts';
+import { assertShapes, shapesBeside } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -75,14 +75,12 @@ export async function applyKeys(
     const all = [...set];
     const isReplacing = onlyPrimaryIsUnique(tracked.shape('target', id), tracked.target(id).table);
     const isStreamed = isReplacing && all.length >= STREAMED_MIN && sides.method === 'load-data';
-    const covered = coverKeys(sides, id, all);
     if (isStreamed) {
-      await covered;
       reached.writing = tracked.target(id);
       await streamTable(sides, id, all, budget);
       continue;
     }
-    const write = await readTable(sides, { id, keys: all, isReplacing, covered }, budget);
+    const write = await readTable(sides, { id, keys: all, isReplacing }, budget);
     later.push(() => {
       reached.writing = tracked.target(id);
       return write();
@@ -94,17 +92,17 @@ export async function applyKeys(
 }
 
 /**
- * Locks cover whoever has a journal row for one of the keys, and whoever owns its row on the target. That look is the
- * first touch of the target's table: from here to the commit no ALTER gets past our metadata lock.
+ * Locks cover whoever owns the keys' rows on the target. That look is the first touch of the target's table: from here to
+ * the commit no ALTER gets past our metadata lock.
  */
-async function coverKeys(sides: Sides, id: number, keys: readonly string[]): Promise<void> {
-  const { pair, tracked, source, target } = sides;
-  const owners = ownersSql(target, tracked.target(id), keys);
-  const [journaled, owning] = await together(
-    journalTenants(source, pair.control, id, keys),
-    assertShapesBehind(pair, tracked, { on: target, side: 'target', ids: [id] }, owners),
-  );
-  assertLocked(sides, [...journaled, ...ownersIn(owning)]);
+async function ownersOf({ tracked, target }: Sides, id: number, keys: readonly string[]): Promise<string[]> {
+  const shapes = shapesBeside(tracked, 'target', [id]);
+  const [owning, ...created] = await target.rowsOfEach([
+    ownersSql(target, tracked.target(id), keys),
+    ...shapes.statements,
+  ]);
+  shapes.assert(created.map(shapeIn));
+  return ownersIn(owning!);
 }
 
 function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
@@ -123,7 +121,12 @@ async function streamTable(
   keys: readonly string[],
   budget: { bytes: number },
 ): Promise<void> {
-  const { tracked, source, target } = sides;
+  const { pair, tracked, source, target } = sides;
+  const [journaled, owners] = await together(
+    source.rows(journalTenantsSql(source, pair.control, id, keys)),
+    ownersOf(sides, id, keys),
+  );
+  assertLocked(sides, [...journaled.map((row) => row['tenant']!), ...owners]);
   const { table } = tracked.target(id);
   const strangers = new Set<string>();
   const lines = new OwnedLines(table, keys.length, (tenant) => {
@@ -138,6 +141,7 @@ async function streamTable(
   };
   const sql = linesSql(source, tracked.source(id), keys);
   await loadLines(source, sql, { target, table, watch, lines, isReplacing: true });
+  await assertShapes(pair, tracked, { on: source, side: 'source', ids: [id] });
   assertLocked(sides, [...strangers]);
   await deleteRows(target, tracked.target(id), lines.absent(keys));
 }
@@ -146,21 +150,31 @@ interface FewKeys {
   readonly id: number;
   readonly keys: readonly string[];
   readonly isReplacing: boolean;
-  readonly covered: Promise<void>;
 }
 
-/** @returns writes the images */
+/**
+ * Locks must also cover whoever has a journal row for one of the keys, and the owners of the images: all that the source
+ * is asked for is one packet, its definition of the table behind the images.
+ *
+ * @returns writes the images
+ */
 async function readTable(
   sides: Sides,
-  { id, keys, isReplacing, covered }: FewKeys,
+  { id, keys, isReplacing }: FewKeys,
   budget: { bytes: number },
 ): Promise<() => Promise<void>> {
-  const { tracked, source, target, method } = sides;
-  const [, all] = await together(covered, readImages(source, tracked.source(id), keys, budget));
-  assertLocked(
-    sides,
-    all.flatMap(({ tenant }) => tenant ?? []),
+  const { pair, tracked, source, target, method } = sides;
+  const shapes = shapesBeside(tracked, 'source', [id]);
+  const packet = { before: [journalTenantsSql(source, pair.control, id, keys)], behind: shapes.statements };
+  const [owners, { images: all, answers }] = await together(
+    ownersOf(sides, id, keys),
+    readImages(source, tracked.source(id), keys, budget, packet),
   );
+  const [journaling, ...created] = answers;
+  shapes.assert(created.map(shapeInRaw));
+  const journaled = journaling!.map(([tenant]) => tenant!.toString('utf8'));
+  const pictured = all.flatMap(({ tenant }) => tenant ?? []);
+  assertLocked(sides, [...journaled, ...owners, ...pictured]);
   const images = all.filter(({ tenant }) => isMoved(sides, tenant));
   const kept = new Set(isReplacing ? images.flatMap(({ places }) => places) : []);
   const side = tracked.target(id);

@@ -27,7 +27,7 @@ import {
 } from './journal-rows.ts';
 import { loadMethod } from './load.ts';
 import { admitLocks, lockTenants } from './lock.ts';
-import { assertShapes, explained, judged } from './shapes.ts';
+import { explained, judged } from './shapes.ts';
 import { mirroredSql, tenantsOf } from './stages.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
@@ -136,14 +136,12 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
           reached.keys = keys;
           const sides = { pair, tracked, source, target, method, locked: new Set(locked), mirrored };
           const write = await applyKeys(sides, keys, budgetOf(request), reached);
-          const ids = [...keys.keys()];
           writing = write();
           writing.catch(() => {}); // thrown below
-          await together(
-            assertShapes(pair, tracked, { on: source, side: 'source', ids }),
-            request.atOneInstant === undefined ? null : writing,
-          );
-          await request.atOneInstant?.(source, target, locked);
+          if (request.atOneInstant !== undefined) {
+            await writing;
+            await request.atOneInstant(source, target, locked);
+          }
           return batch;
         });
         const [batch] = await together(

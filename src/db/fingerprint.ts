@@ -7,7 +7,7 @@
  */
 import { DatabaseError } from '../domain/errors.ts';
 import type { Table } from './catalog.ts';
-import type { Database, Session, TextRow } from './database.ts';
+import type { Database, RawRow, Session, TextRow } from './database.ts';
 import { ident, qualified } from './sql.ts';
 
 /** Definition of one table: a line for each column, key, constraint and option, sorted. */
@@ -23,6 +23,10 @@ export const createdSql = ({ schema, name }: TableName): string =>
 
 /** @param rows of `createdSql` */
 export const shapeIn = (rows: readonly TextRow[]): Shape | null => shapeOf(rows[0]?.['Create Table'] ?? null);
+
+/** The same of rows as they came: a view has more columns. */
+export const shapeInRaw = ([row]: readonly RawRow[]): Shape | null =>
+  shapeOf(row?.length === 2 ? row[1]!.toString('utf8') : null);
 
 /**
  * Inside a transaction that touched the table before, the answer holds until its end: no ALTER gets past

@@ -39,16 +39,25 @@ const imagesSql = (
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`;
 };
 
+/** Statements that share the packet, before and behind. */
+export interface InPacket {
+  readonly before: readonly string[];
+  readonly behind: readonly string[];
+}
+
+/** @returns `answers`: the rows of the other statements of the packet, one after the other */
 export async function readImages(
   source: Session,
   tracked: TrackedTable,
   keys: readonly string[],
   budget: { bytes: number },
-): Promise<Image[]> {
+  { before, behind }: InPacket = { before: [], behind: [] },
+): Promise<{ readonly images: Image[]; readonly answers: readonly (readonly RawRow[])[] }> {
+  let answers: readonly (readonly RawRow[])[] = [];
   // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
   const byKey = new Map<string, Image>();
   const sql = imagesSql(source, tracked, keys, `k.n, ${keySql(tracked.table, 't')}`);
-  for await (const batch of source.stream(sql))
+  for await (const batch of source.streamBetween(before, sql, behind, (rows) => (answers = rows)))
     for (const row of batch) {
       budget.bytes -= sizeOf(row);
       if (budget.bytes < 0) throw new ImagesTooLarge(byKey.size);
@@ -59,7 +68,7 @@ export async function readImages(
         byKey.set(text, { tenant: textOf(tenant!), values, places: [numberOf(place!)] });
       else known.places.push(numberOf(place!));
     }
-  return [...byKey.values()];
+  return { images: [...byKey.values()], answers };
 }
 
 /** @returns the query whose rows `OwnedLines` takes */

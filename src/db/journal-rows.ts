@@ -70,17 +70,12 @@ export function oldestOfEach(control: string): string {
 }
 
 /** Whoever has a journal row for one of the keys, under whichever tenant. */
-export async function journalTenants(
+export const journalTenantsSql = (
   source: Session,
   control: string,
   id: number,
   keys: readonly string[],
-): Promise<Set<string>> {
-  const rows = await source.rows(
-    `SELECT DISTINCT j.tenant AS tenant FROM ${journalOfKeys(control, id, keys, source.takesRows)}`,
-  );
-  return new Set(rows.map((row) => row['tenant']!));
-}
+): string => `SELECT DISTINCT j.tenant AS tenant FROM ${journalOfKeys(control, id, keys, source.takesRows)}`;
 
 /** Journal rows `j` of the keys, each looked up: a long `IN (…)` on an index of prefixes falls back to a scan. */
 export function journalOfKeys(

@@ -11,7 +11,7 @@ import type { Milliseconds } from '../domain/duration.ts';
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { columnIn, stripError } from './faults.ts';
 import { sever } from './server-pool.ts';
-import { Rows, socketOf, streamRows, type Gather } from './stream.ts';
+import { Rows, socketOf, streamRows, type Beside, type Gather } from './stream.ts';
 import { together } from './together.ts';
 
 export type RawRow = readonly (Buffer | null)[];
@@ -146,14 +146,47 @@ export class Session {
     return this.gather(sql, new Rows());
   }
 
+  /**
+   * As `stream`, in one packet with statements before and behind it, where the session combines them.
+   *
+   * @param answered gets the few rows that each of those gave, when the stream has come to its end
+   */
+  async *streamBetween(
+    before: readonly string[],
+    sql: string,
+    behind: readonly string[],
+    answered: (answers: readonly (readonly RawRow[])[]) => void,
+  ): AsyncGenerator<readonly RawRow[]> {
+    if (!this.#settings.combines) {
+      const answers = [];
+      for (const each of before) answers.push(await this.raw(each));
+      yield* this.stream(sql);
+      for (const each of behind) answers.push(await this.raw(each));
+      return answered(answers);
+    }
+    const all = [...before, sql, ...behind];
+    const rows = new Map<number, RawRow[]>();
+    yield* this.#gather(all, new Rows(), { before: before.length, rows });
+    answered([...all.keys()].filter((at) => at !== before.length).map((at) => rows.get(at) ?? []));
+  }
+
   /** As `stream`, in batches of another kind. */
-  async *gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
+  gather<Batch>(sql: string, gather: Gather<Batch>): AsyncGenerator<Batch> {
+    return this.#gather([sql], gather);
+  }
+
+  async *#gather<Batch>(
+    statements: readonly string[],
+    gather: Gather<Batch>,
+    beside?: Beside,
+  ): AsyncGenerator<Batch> {
     await this.#sendAhead();
-    this.#tell(sql, []);
+    for (const statement of statements) this.#tell(statement, []);
     const { side, deadline } = this.#settings;
     const giveUp = () => this.destroy();
     const waited = (ms: Milliseconds) => void (this.#waited += ms);
-    yield* streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather);
+    const sql = statements.join(';\n');
+    yield* streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather, beside);
   }
 
   /**

@@ -12,7 +12,7 @@ import { SHARED } from '../domain/stage.ts';
 import { schemaOf } from '../domain/tenant-schema.ts';
 import type { Table } from './catalog.ts';
 import { Session, type Database, type TextRow } from './database.ts';
-import { createdSql, describeChange, readShape, shapeIn, type Shape } from './fingerprint.ts';
+import { createdSql, describeChange, readShape, type Shape } from './fingerprint.ts';
 import { qualified } from './sql.ts';
 import type { TrackedTable } from './tenancy.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -79,44 +79,43 @@ export interface Look {
  * @throws TransientDatabaseError when the change was taken over meanwhile: whoever tries again reads the tables anew
  */
 export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids }: Look): Promise<void> {
-  for (const one of readBy(tracked, side, ids).values())
-    await assertShape(pair, tracked, { on, side }, one, await readShape(on, one.table));
+  for (const one of readBy(tracked, side, ids).values()) {
+    const seen = differenceOf(tracked, side, one, await readShape(on, one.table));
+    if (seen === null) continue;
+    if (on instanceof Session) throw new ShapeDiffers(seen);
+    await judge(pair, seen);
+  }
 }
 
 /**
- * As `assertShapes`, in one packet behind a statement of the caller's.
+ * As `assertShapes` of a session, for a caller who sends the statements, behind those that touch the tables.
  *
- * @returns the rows of that statement
- * @throws DatabaseError also where a table is gone: `explained` says so
+ * @returns `assert` takes what they answered. A table that is gone is a DatabaseError: `explained` says so
  */
-export async function assertShapesBehind(
-  pair: Pair,
+export function shapesBeside(
   tracked: Tracked,
-  { on, side, ids }: Look & { readonly on: Session },
-  statement: string,
-): Promise<readonly TextRow[]> {
+  side: Side,
+  ids: Iterable<number>,
+): { readonly statements: readonly string[]; readonly assert: (live: readonly (Shape | null)[]) => void } {
   const tables = [...readBy(tracked, side, ids).values()];
-  const [rows, ...created] = await on.rowsOfEach([
-    statement,
-    ...tables.map(({ table }) => createdSql(table)),
-  ]);
-  for (const [at, one] of tables.entries())
-    await assertShape(pair, tracked, { on, side }, one, shapeIn(created[at]!));
-  return rows!;
+  return {
+    statements: tables.map(({ table }) => createdSql(table)),
+    assert: (live) => {
+      const [seen] = tables.flatMap((one, at) => differenceOf(tracked, side, one, live[at]!) ?? []);
+      if (seen !== undefined) throw new ShapeDiffers(seen);
+    },
+  };
 }
 
-async function assertShape(
-  pair: Pair,
+function differenceOf(
   tracked: Tracked,
-  { on, side }: Pick<Look, 'on' | 'side'>,
+  side: Side,
   { id, table, tenancy }: TrackedTable,
   live: Shape | null,
-): Promise<void> {
+): Seen | null {
   const recorded = tracked.shape(side, id);
-  if (recorded === live || (recorded !== null && describeChange(recorded, live).length === 0)) return;
-  const seen = { side, id, name: label(tenancy.kind === 'schema', table), live };
-  if (on instanceof Session) throw new ShapeDiffers(seen);
-  await judge(pair, seen);
+  if (recorded === live || (recorded !== null && describeChange(recorded, live).length === 0)) return null;
+  return { side, id, name: label(tenancy.kind === 'schema', table), live };
 }
 
 interface Seen {

@@ -88,12 +88,20 @@ interface Reader extends Pick<Settings, 'side' | 'deadline'> {
   readonly waited: (ms: Milliseconds) => void;
 }
 
+/** Answers in the packet of the rows: those of so many statements before theirs, and of what comes behind. */
+export interface Beside {
+  readonly before: number;
+  /** By the place of the statement; kept, so they must be few. */
+  readonly rows: Map<number, RawRow[]>;
+}
+
 /** @throws TransientDatabaseError when the server says nothing within the deadline */
 export async function* streamRows<Batch>(
   connection: PoolConnection,
   sql: string,
   { side, deadline, giveUp, waited }: Reader,
   gather: Gather<Batch>,
+  beside: Beside = { before: 0, rows: new Map() },
 ): AsyncGenerator<Batch> {
   const wire = core(connection);
   const waiting: Batch[] = [];
@@ -107,10 +115,15 @@ export async function* streamRows<Batch>(
     wake();
   };
   const lastPacket = query.row;
+  let place = 0;
   query.row = function row(packet, owner) {
-    if (packet.isEOF()) return lastPacket.call(this, packet, owner);
+    if (packet.isEOF()) {
+      place += 1;
+      return lastPacket.call(this, packet, owner);
+    }
     try {
-      gather.row(packet, full);
+      if (place === beside.before) gather.row(packet, full);
+      else beside.rows.set(place, [...(beside.rows.get(place) ?? []), valuesOf(packet)]);
     } catch (error) {
       failure ??= error; // thrown here it would end the process
       wake();

@@ -43,3 +43,34 @@ it('a reader that stops early gives its session up, and the pool goes on', async
   }
   expect(await source().rows('SELECT 1 AS one')).toEqual([{ one: '1' }]);
 });
+
+it.each([true, false])(
+  'statements around a stream are answered each for itself, in one packet: %s',
+  async (combines) => {
+    const database = new Database({ side: 'source', url: stackInfo().sourceUrl, combines });
+    const NOTHING = 'SELECT 1 FROM (SELECT 1) x WHERE FALSE';
+    await database.session(async (session) => {
+      const heard: (readonly string[])[] = [];
+      const text = (rows: readonly (readonly (Buffer | null)[])[]) =>
+        rows.map((row) => row.map(String).join());
+      let count = 0;
+      const stream = session.streamBetween(
+        [NOTHING, 'SELECT 1, 2 UNION ALL SELECT 3, NULL'],
+        `SELECT REPEAT('x', 50000) FROM ${NUMBERS} a, ${NUMBERS} b`,
+        ["SELECT 'behind'", NOTHING],
+        (answers) => heard.push(...answers.map(text)),
+      );
+      for await (const batch of stream) {
+        expect(heard).toEqual([]);
+        count += batch.length;
+      }
+      expect(count).toBe(25);
+      expect(heard).toEqual([[], ['1,2', '3,null'], ['behind'], []]);
+      const refused = session.streamBetween(['SELECT nothing'], 'SELECT 1', [], () => heard.push(['never']));
+      await expect(refused.next()).rejects.toThrow('1054');
+      expect(await session.rows('SELECT 1 AS one')).toEqual([{ one: '1' }]);
+      expect(heard).toHaveLength(4);
+    });
+    await database.close();
+  },
+);

@@ -34,12 +34,12 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'a mirror waits for a commit for as long as it takes',
-    file: 'src/app/mirror-hints.ts', find: 'Promise.race([Promise.all(awaited), late])', put: 'Promise.all(awaited)',
+    file: 'src/app/mirror-hints.ts', find: 'inTime(Promise.all(awaited), COMMITS_MS)', put: 'Promise.all(awaited)',
     test: 'test/app/awaited.test.ts', title: 'takes the lock while COMMIT is under way',
   },
   {
     name: 'whoever else journaled a key is not asked for',
-    file: 'src/db/apply-keys.ts', find: '[...journaled, ...ownersIn(owning)]', put: 'ownersIn(owning)',
+    file: 'src/db/apply-keys.ts', find: '[...journaled, ...owners, ...pictured]', put: '[...owners, ...pictured]',
     test: 'test/db/protocol/journaled-keys.test.ts', title: 'waits for the tenant that has journaled the key before',
   },
   {

@@ -87,6 +87,20 @@ export class FaultyDatabase extends Database {
             for (const sql of statements) at('sent', side, sql);
             return answers;
           };
+        if (name === 'streamBetween')
+          return (ahead: readonly string[], sql: string, behind: readonly string[], answered: unknown) => {
+            const statements = [...ahead, sql, ...behind];
+            for (const each of statements) at('before', side, each);
+            const answer = value.call(
+              target,
+              ahead.map(sent),
+              sent(sql),
+              behind.map(sent),
+              answered,
+            ) as Batches;
+            for (const each of statements) at('sent', side, each);
+            return afterStream === undefined ? answer : followed(answer, afterStream);
+          };
         if (!STATEMENTS.has(name)) return method;
         return (sql: string, ...rest: unknown[]) => {
           at('before', side, sql);
