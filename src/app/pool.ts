@@ -4,7 +4,7 @@
  */
 import type { Pool, PoolConnection } from 'mysql2/promise';
 
-import { ServerPool, sever } from '../db/server-pool.ts';
+import { ServerPool, sever, type Connections } from '../db/server-pool.ts';
 import { ident } from '../db/sql.ts';
 import { isPerTenant, schemaOf } from '../domain/tenant-schema.ts';
 import type { Milliseconds } from '../domain/duration.ts';
@@ -43,6 +43,8 @@ const READ_WRITE = 'SET SESSION TRANSACTION READ WRITE';
 export class ApplicationPool {
   readonly #options: PoolOptions;
   readonly #pool: Pick<ServerPool, 'getConnection' | 'end'>;
+  /** null: it was brought. */
+  readonly #own: ServerPool | null;
   /** Of a session on its first use. */
   readonly #setup: readonly string[];
   readonly #prepared = new WeakSet<object>();
@@ -53,10 +55,19 @@ export class ApplicationPool {
     this.#options = options;
     // One zone on both sides, or a TIMESTAMP reads differently.
     this.#setup = ["SET SESSION time_zone = '+00:00'", ...(readOnly ? [READ_ONLY] : [])];
-    this.#pool =
+    this.#own =
       brought === null
         ? new ServerPool({ url, schema: isPerTenant(schema) ? null : schema, connections, connectMs })
-        : { getConnection: () => brought.getConnection(), end: () => Promise.resolve() };
+        : null;
+    this.#pool = this.#own ?? {
+      getConnection: () => brought!.getConnection(),
+      end: () => Promise.resolve(),
+    };
+  }
+
+  /** null: the connections are the application's. */
+  get census(): (Connections & { readonly pending: number }) | null {
+    return this.#own === null ? null : { ...this.#own.census, pending: this.#waiting };
   }
 
   /**

@@ -227,7 +227,16 @@ export class Router {
       isCutOff: this.#flags.cutOff,
       isTargetFailing: this.#isTargetFailing,
       ...this.#flags.census(),
+      connections: this.#connections(),
     };
+  }
+
+  #connections(): Seen['connections'] {
+    const { sourceReads, sourceWrites, targetReads } = this.#pools;
+    const pools = { 'source reads': sourceReads, 'source writes': sourceWrites, 'target reads': targetReads };
+    return Object.fromEntries(
+      Object.entries(pools).flatMap(([name, { census }]) => (census === null ? [] : [[name, census]])),
+    );
   }
 
   /**

@@ -1,10 +1,13 @@
-/** What several routers of one process count, as one: counters add up, of gauges the highest tells. */
+/** What several routers of one process count, as one: counters and levels add up, of gauges the highest tells. */
 import type { Attributes } from '@opentelemetry/api';
 
 export type Point = readonly [value: number, labels: Attributes];
 
+/** A `level` goes up and down, and several make a sum. */
+export type Kind = 'counter' | 'level' | 'gauge' | 'histogram';
+
 interface Summed<S> {
-  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly kind: Kind;
   readonly points?: (seen: S) => readonly Point[];
 }
 
@@ -35,7 +38,7 @@ export class Sums<S> {
     const seen = [...this.#open].map((see) => see());
     return this.#table.flatMap(([name, { kind, points }]) => {
       if (points === undefined) return [];
-      const combine = kind === 'counter' ? plus : Math.max;
+      const combine = kind === 'gauge' ? Math.max : plus;
       let tally: Tally = new Map(this.#ended.get(name));
       for (const each of seen) tally = merge(tally, points(each), combine);
       return [...tally.values()].map(([value, labels]) => [name, value, labels] as const);

@@ -27,7 +27,8 @@ import { SECOND, type Milliseconds } from '../domain/duration.ts';
 import { DIFFERENCES } from '../domain/shadow.ts';
 import type { Side, Stage } from '../domain/stage.ts';
 import { isPerTenant } from '../domain/tenant-schema.ts';
-import { Sums, type Point } from './sums.ts';
+import type { Connections } from '../db/server-pool.ts';
+import { Sums, type Kind, type Point } from './sums.ts';
 
 /** What counters and gauges are read off. */
 export interface Seen {
@@ -37,10 +38,12 @@ export interface Seen {
   /** Tenants that this node knows, by what it obeys for them. */
   readonly stages: Readonly<Partial<Record<Stage, number>>>;
   readonly dirty: number;
+  /** Of the pools that answer requests, and of none that was brought. */
+  readonly connections: Readonly<Record<string, Connections & { readonly pending: number }>>;
 }
 
 export interface Instrument {
-  readonly kind: 'counter' | 'gauge' | 'histogram';
+  readonly kind: Kind;
   readonly unit: string;
   /** And what each may say. */
   readonly labels: Readonly<Record<string, string>>;
@@ -56,10 +59,13 @@ const REASON = 'switchback.fallback.reason';
 const PURPOSE = 'switchback.purpose';
 const STAGE = 'switchback.stage';
 const BUFFER = 'switchback.buffer.name';
+const POOL = 'db.client.connection.pool.name';
+const STATE = 'db.client.connection.state';
 const CLASS = 'switchback.difference.class';
 /** Of a span, never of a metric. */
 const TENANT = 'switchback.tenant';
 const SIDES = 'source, target';
+const POOLS = 'source reads, source writes, target reads';
 /** Names of reads kept apart by one process; what comes later is `_OTHER`. */
 const NAMES_MAX = 100;
 const OTHER = '_OTHER';
@@ -77,6 +83,13 @@ const ofBuffers = ({ stats }: Seen): Point[] =>
   );
 const bufferErrors = ({ stats }: Seen): Point[] =>
   Object.entries(stats.buffers).map(([name, { error }]) => [error, { [BUFFER]: name }]);
+
+const ofPools = ({ connections }: Seen): Point[] =>
+  Object.entries(connections).flatMap(([pool, { idle, used }]) =>
+    each({ idle, used }, STATE).map(([count, labels]): Point => [count, { [POOL]: pool, ...labels }]),
+  );
+const pending = ({ connections }: Seen): Point[] =>
+  Object.entries(connections).map(([pool, found]) => [found.pending, { [POOL]: pool }]);
 
 const comparisons = ({ stats: { shadow } }: Seen): Point[] => {
   const { samples, differing, reordered, undecided } = shadow;
@@ -100,6 +113,8 @@ const OPERATION = {
 // prettier-ignore
 export const INSTRUMENTS = {
   'db.client.operation.duration':   { kind: 'histogram', unit: 's',        labels: OPERATION, means: 'One function given to `read`, or one transaction of `write`, on one side; waiting for a connection is part of it' },
+  'db.client.connection.count':     { kind: 'level',     unit: '{connection}', labels: { [POOL]: POOLS, [STATE]: 'idle, used' }, means: 'Connections of the router that answer requests; pools that were brought are the application’s to report', points: ofPools },
+  'db.client.connection.pending_requests': { kind: 'level', unit: '{request}', labels: { [POOL]: POOLS }, means: 'Requests that wait for one of them', points: pending },
   'switchback.mirror.wait':         { kind: 'histogram', unit: 's',        labels: { [OUTCOME]: 'in-time, late' }, means: 'What a write waited for its mirror after its commit, from `read-target` on' },
   'switchback.catch_up.wait':       { kind: 'histogram', unit: 's',        labels: { [OUTCOME]: 'in-time, late' }, means: 'What a read waited until the target held what its process or its token had seen' },
   'switchback.reads':               { kind: 'counter',   unit: '{read}',   labels: { [SIDE]: SIDES }, means: 'Reads answered, by the side that answered', points: ({ stats }) => each(stats.reads, SIDE) },
@@ -147,6 +162,7 @@ function attach(): void {
   histograms = Object.fromEntries(of('histogram').map((name) => [name, histogramOf(meter, name)]));
   const observed = new Map([
     ...of('counter').map((name) => [name, meter.createObservableCounter(name, about(name))] as const),
+    ...of('level').map((name) => [name, meter.createObservableUpDownCounter(name, about(name))] as const),
     ...of('gauge').map((name) => [name, meter.createObservableGauge(name, about(name))] as const),
   ]);
   meter.addBatchObservableCallback(

@@ -38,6 +38,17 @@ const GENERATES_CODE = ((): boolean => {
   }
 })();
 
+/** Of open connections. */
+export interface Connections {
+  readonly idle: number;
+  readonly used: number;
+}
+
+/** What mysql2 keeps to itself. */
+interface Free {
+  readonly _freeConnections: { readonly length: number };
+}
+
 export class ServerPool {
   readonly #pool: Pool;
   /** The server's number of each open connection. */
@@ -79,6 +90,11 @@ export class ServerPool {
   /** Of the open connections, as the server counts them. */
   get ids(): readonly number[] {
     return [...this.#open.values()];
+  }
+
+  get census(): Connections {
+    const idle = (this.#pool.pool as unknown as Free)._freeConnections.length;
+    return { idle, used: this.#open.size - idle };
   }
 
   /** Waits until these are closed here too, so that none is lent that the server has ended; for a bound. */

@@ -95,7 +95,7 @@ const fails = (router: Router, tenant: string): Promise<unknown> =>
   router.tenant(tenant).write(() => Promise.reject(new RangeError('of the application')));
 
 const KINDS: Readonly<Record<DataPointType, Instrument['kind']>> = {
-  [DataPointType.SUM]: 'counter',
+  [DataPointType.SUM]: 'counter', // or a level
   [DataPointType.GAUGE]: 'gauge',
   [DataPointType.HISTOGRAM]: 'histogram',
   [DataPointType.EXPONENTIAL_HISTOGRAM]: 'histogram',
@@ -134,9 +134,11 @@ it('everything in the table is reported, as it says, and nothing else; no label 
   const found = await collect();
 
   expect([...found.keys()].sort()).toEqual(Object.keys(INSTRUMENTS).sort());
-  for (const [name, { descriptor, dataPointType, dataPoints }] of found) {
+  for (const [name, data] of found) {
+    const { descriptor, dataPointType, dataPoints } = data;
     const { kind, unit, labels, means }: Instrument = INSTRUMENTS[name as keyof typeof INSTRUMENTS];
-    expect({ name, kind: KINDS[dataPointType] }).toEqual({ name, kind });
+    const isLevel = data.dataPointType === DataPointType.SUM && !data.isMonotonic;
+    expect({ name, kind: isLevel ? 'level' : KINDS[dataPointType] }).toEqual({ name, kind });
     expect(descriptor).toMatchObject({ unit, description: means });
     for (const { attributes } of dataPoints) {
       expect(Object.keys(labels)).toEqual(expect.arrayContaining(Object.keys(attributes)));
@@ -151,6 +153,13 @@ it('everything in the table is reported, as it says, and nothing else; no label 
   ).toBeGreaterThan(0);
   expect(await value('switchback.buffer.requests', { 'switchback.outcome': 'hit' })).toBeGreaterThan(0);
   expect(await value('switchback.tenants', { 'switchback.stage': 'read-target' })).toBe(TENANTS.length - 1);
+  const connections = (state: string) =>
+    value('db.client.connection.count', { 'db.client.connection.state': state });
+  expect(await connections('idle')).toBeGreaterThan(2);
+  await router.tenant('ash').read('counts', async () => {
+    expect(await connections('used')).toBe(1);
+  });
+  expect(await value('db.client.connection.pending_requests')).toBe(0);
   const failed = { 'db.operation.name': 'write', 'error.type': 'RangeError' };
   expect(await value('db.client.operation.duration', failed)).toBe(TENANTS.length);
 });
