@@ -15,6 +15,9 @@ it.each([...PROTOCOL, ...DIGESTS, ...OPERATIONS])('$name', async ({ file, find, 
   expect(put).not.toBe(find);
   // `it.each` fills its names in.
   expect(await read(test)).toContain(
-    title.replace(/^by sql /, 'by %s ').replace(/^\S+ is (open|closed)/, '%s is $1'),
+    title
+      .replace(/^by sql /, 'by %s ')
+      .replace(/^\S+ is (open|closed)/, '%s is $1')
+      .replace(/^ADD COLUMN: /, '$what: '),
   );
 });

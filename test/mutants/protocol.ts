@@ -43,6 +43,16 @@ export const PROTOCOL: readonly Mutant[] = [
     test: 'test/db/protocol/journaled-keys.test.ts', title: 'waits for the tenant that has journaled the key before',
   },
   {
+    name: 'what the table is on the source is not compared behind the images',
+    file: 'src/db/apply-keys.ts', find: '  shapes.assert(created.map(shapeInRaw));', put: '  void created;',
+    test: 'test/db/schema-change.test.ts', title: 'ADD COLUMN: neither mirror, reconcile nor backfill commits anything',
+  },
+  {
+    name: 'the loop leaves a tenant to others for good',
+    file: 'src/db/mirror-loop.ts', find: 'this.#left.has(tenant) ? NEGLECTED : LATE', put: 'this.#left.has(tenant) ? Infinity : LATE',
+    test: 'test/db/mirror-together.test.ts', title: 'the loop leaves a tenant to whoever it met there',
+  },
+  {
     name: 'a transaction is not begun',
     file: 'src/db/session.ts', find: 'if (this.#settings.combines) this.#ahead = statements;', put: 'if (this.#settings.combines) return;',
     test: 'test/db/protocol/sessions.test.ts', title: 'a transaction begins in the packet of its first statement',
