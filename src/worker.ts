@@ -59,7 +59,7 @@ export interface RunningWorker {
 
 const RETRY_MS = 2_000;
 /** About 3 MB each (`bench fleet`). A run that was put out is replayed when something comes for it, which for one that waits in `ramp` is seldom. */
-const CACHED_RUNS = 250;
+const CACHED_RUNS = 160;
 /** A rollback that is cancelled or a worker that stops ends between two windows, well within this. */
 const GRACE = '10s';
 
