@@ -17,6 +17,8 @@ export interface TenantInput {
   readonly plan: TenantPlan;
   /** Take up the tenant where the control record stands, held until an operator resumes. */
   readonly adopt: boolean;
+  /** Who started it, for whoever reads the history; of the fleet's children it is missing. */
+  readonly by?: { readonly actor: string; readonly reason: string };
 }
 
 export interface TenantStatus {

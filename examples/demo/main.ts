@@ -234,7 +234,7 @@ async function lastWord(
 async function stay({ stack, env }: Scene): Promise<void> {
   const exports = Object.entries(env).map(([name, value]) => `export ${name}=${value ?? ''}`);
   console.log(
-    `\nEverything stays up until Ctrl-C.\n  Temporal UI: ${stack.temporal.uiUrl}\n  ${exports.join('\n  ')}\n\nTry:\n  bin/switchback.mjs status --watch\n  bin/switchback.mjs why acme\n  bin/switchback.mjs rollback acme --reason "to see it"\n  bin/switchback.mjs --help`,
+    `\nEverything stays up until Ctrl-C; the traffic has ended, so gates that count reads stay closed until somebody waives them.\n  Temporal UI: ${stack.temporal.uiUrl}\n  ${exports.join('\n  ')}\n\nTry:\n  bin/switchback.mjs status --watch\n  bin/switchback.mjs why acme\n  bin/switchback.mjs rollback acme --reason "to see it"\n  bin/switchback.mjs --help`,
   );
   await new Promise((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
 }

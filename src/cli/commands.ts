@@ -2,12 +2,13 @@
  * Every command of `switchback`, one row each: what is typed, what it says of itself, and the file that does it.
  * Handlers are loaded when they are chosen, so that `--help` and a typing slip cost no driver.
  */
-import { COMMAND_NAMES, COMMANDS as VERBS, type CommandName } from '../domain/command.ts';
+import { COMMAND_NAMES, COMMANDS as VERBS, PACED, type CommandName } from '../domain/command.ts';
+import { GATES } from '../domain/gate.ts';
 import { REQUEST_ID, WHO, WITHOUT_PAYLOAD, type CommandRow, type OptionRow } from './command-row.ts';
 import { EXITS } from './exit.ts';
 import { FLEET_ROWS } from './fleet-commands.ts';
 import { HISTORY_ROWS } from './history-commands.ts';
-import { buildId, count, phase, until } from './input.ts';
+import { buildId, count, oneOf, phase, until } from './input.ts';
 
 export type { Handler, OptionRow, CommandRow } from './command-row.ts';
 
@@ -70,7 +71,7 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   retry: { examples: ['retry acme --reason "the row was repaired"'] },
   waive: {
     options: [
-      { flags: '--gate <gate>', does: 'The gate, as `why` lists it.' },
+      { flags: '--gate <gate>', does: 'The gate, as `why` lists it.', parse: oneOf(Object.keys(GATES)) },
       { flags: '--until <when>', does: 'A time such as 2026-12-01T00:00:00Z, or a duration such as 3d.', parse: until },
     ],
     examples: ['waive acme --gate shadow-samples --until 3d --reason "a quiet tenant"'],
@@ -79,7 +80,7 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
     alias: 'set-pace',
     options: [
       { flags: '--rows-per-second <n>', does: 'Rows a second; 0 removes the limit.', parse: count(0) },
-      { flags: '--of <work>', does: 'What is limited: backfill, or reconcile; default backfill.' },
+      { flags: '--of <work>', does: 'What is limited: backfill, or reconcile; default backfill.', parse: oneOf(PACED) },
     ],
     examples: ['set-pace acme --rows-per-second 5000 --reason "office hours"', 'set-pace acme --rows-per-second 0 --reason "night"', 'set-pace acme --of reconcile --rows-per-second 9000 --reason "office hours"'],
   },

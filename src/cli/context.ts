@@ -92,6 +92,11 @@ export class Context {
       import('@temporalio/envconfig'),
     ]);
     const address = loadClientConnectConfig().connectionOptions.address ?? 'localhost:7233';
+    if (!/^\S+:\d+$/.test(address))
+      throw new CliFailure(
+        'usage',
+        `TEMPORAL_ADDRESS ${quoted(oneLine(address))} is no address; give host:port`,
+      );
     this.addresses.set('temporal', { address, variable: 'TEMPORAL_ADDRESS' });
     try {
       const temporal = await openTemporal(plan, TEMPORAL_WAIT);
@@ -216,6 +221,9 @@ async function ask(question: string): Promise<string> {
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     return await prompt.question(question);
+  } catch (error) {
+    if ((error as Error).name !== 'AbortError') throw error;
+    throw new CliFailure('interrupted', 'ended before a reason was given; nothing was changed');
   } finally {
     prompt.close();
   }

@@ -48,9 +48,12 @@ function unreachable(error: TransientDatabaseError, context: Context): CliFailur
   return new CliFailure('unreachable', `${text}; ${help}`);
 }
 
+export const isDenied = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.errno !== null && ACCESS_DENIED.has(error.errno);
+
 function ofDatabase(error: DatabaseError, context: Context): CliFailure {
   const { text, variable } = located(error.message, context);
-  if (error.errno !== null && ACCESS_DENIED.has(error.errno))
+  if (isDenied(error))
     return new CliFailure(
       'unreachable',
       `${text}; correct the user and password in ${variable ?? 'the address'}`,

@@ -1,10 +1,13 @@
 /** Orders to the fleet: an update, answered at once; without a worker a signal with the same request id. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { parseFleetCommand, type FleetCommand, type FleetCommandName } from '../domain/fleet-command.ts';
+import { readRoster, type Enrolled } from '../db/fleet.ts';
+import { SECOND } from '../domain/duration.ts';
 import { fleetWorkflowId } from '../domain/ids.ts';
 import { waveOf } from '../domain/plan.ts';
-import type { FleetReceipt } from '../../workflows/messages.ts';
+import type { FleetReceipt, FleetStatus } from '../../workflows/messages.ts';
 import type { Handler } from './commands.ts';
 import { TEMPORAL_WAIT, type Context } from './context.ts';
 import { CliFailure } from './exit.ts';
@@ -34,7 +37,8 @@ export const order =
   (name: FleetCommandName): Handler =>
   async (context, input) => {
     const payload = await payloadOf(context, name, input);
-    commandOf(name, payload);
+    const command = commandOf(name, payload);
+    const stood = await stands(context, command).catch(() => null); // without a source nothing is waited for
     const receipt = await send(context, name, payload);
     const next = [context.line('fleet', 'status')];
     if (receipt === null) {
@@ -47,12 +51,61 @@ export const order =
         next: [context.line('worker'), ...next],
       };
     }
+    if (stood !== null) await requireCarriedOut(context, command, stood);
     return {
       data: { command: name, requestId: payload.requestId, via: 'update', ...receipt },
       lines: [`${receipt.message} (${receipt.mode} when it was accepted).`],
       next,
     };
   };
+
+const CARRIED_OUT_WITHIN = 5 * SECOND;
+const LOOK_EVERY = SECOND / 5;
+
+/**
+ * The workflow accepts an order about a tenant before it looks at the roster, and refuses then what does not fit. That is
+ * waited for; what takes longer is told by `fleet status`.
+ */
+async function requireCarriedOut(context: Context, command: FleetCommand, stood: boolean): Promise<void> {
+  const { name, tenant, actor } = command;
+  if (tenant === null) return;
+  const [plan, { client }] = await Promise.all([context.plan(), context.temporal()]);
+  const handle = client.workflow.getHandle(fleetWorkflowId(plan.name));
+  const began = Date.now();
+  while (Date.now() < began + CARRIED_OUT_WITHIN) {
+    const { refusals } = await handle.query<FleetStatus>('status');
+    // Newest first, each behind its time.
+    const found = refusals.map((text) => /^(\S+) (.*)$/s.exec(text)!);
+    const refusal = found.find(
+      ([, at, said]) =>
+        Date.parse(at!) > began - SECOND && said!.startsWith(`${name} by ${actor}: ${tenant} `),
+    );
+    if (refusal !== undefined)
+      throw new CliFailure('refused', `${name} was refused: ${oneLine(refusal[2]!.replace(/^.*?: /s, ''))}`, {
+        next: [context.line('fleet', 'status')],
+      });
+    if (!stood && (await stands(context, command))) return;
+    await sleep(LOOK_EVERY);
+  }
+}
+
+/** Does the roster show what the order asks for? */
+async function stands(context: Context, { name, tenant }: FleetCommand): Promise<boolean> {
+  if (tenant === null) return true;
+  const { source, control } = await context.pair();
+  const roster = await readRoster(source, control);
+  return DONE[name](roster.find((one) => one.tenant === tenant) ?? null);
+}
+
+const DONE: Readonly<Record<FleetCommandName, (enrolled: Enrolled | null) => boolean>> = {
+  pause: () => true,
+  resume: () => true,
+  advance: () => true,
+  add: (enrolled) => enrolled !== null,
+  remove: (enrolled) => enrolled === null,
+  hold: (enrolled) => enrolled !== null && enrolled.held !== null,
+  release: (enrolled) => enrolled !== null && enrolled.held === null,
+};
 
 export async function payloadOf(
   context: Context,

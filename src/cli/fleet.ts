@@ -245,11 +245,13 @@ function backfillOf(
   const lately = work.find(({ activity, stale }) => activity === 'backfill' && !stale)?.rowsPerSecond;
   const rate = lately ?? usual;
   const told = share !== null && share >= 0.01;
+  const finished = Number(row?.['finished'] ?? 0);
   return {
     copied,
     estimated,
-    tables: { finished: Number(row?.['finished'] ?? 0), all },
-    percent: told ? Math.floor(share * 100) : null,
+    tables: { finished, all },
+    // The estimate is the server's, and seldom right to the row.
+    percent: finished >= all ? 100 : told ? Math.floor(share * 100) : null,
     rowsPerSecond: rate,
     etaMs: told && rate !== null && rate > 0 ? Math.round(((estimated! - copied) / rate) * 1_000) : null,
   };

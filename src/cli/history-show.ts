@@ -51,11 +51,13 @@ export const run: Handler = async (context, input) => {
       told: told.map((one) => ({ ...one, at: new Date(one.at).toISOString() })),
     },
     lines: [
-      `${who}: ${sources.length} runs, ${events} events${kept.length === 0 ? '' : `; ${kept.length} runs from ${folder}`}. Times are UTC.`,
+      `${who}: ${runs(sources.length)}, ${events} events${kept.length === 0 ? '' : `; ${runs(kept.length)} from ${folder}`}. Times are UTC.`,
       ...told.map(line),
     ],
   };
 };
+
+const runs = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'}`;
 
 const line = ({ at, kind, text, actor, reason }: Told): string => {
   // Only people are named; what Switchback did by itself is said by the sentence.

@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 
 import { parseDuration } from '../domain/duration.ts';
+import { nearest } from '../domain/nearest.ts';
 import { isPhase, PHASES } from '../domain/phase.ts';
 
 export class Input {
@@ -43,6 +44,17 @@ export const count =
     const value = Number(text);
     if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= min) return value;
     throw new InvalidArgumentError(`give a whole number, ${min} or more`);
+  };
+
+/** @returns a reader that knows these words, and guesses which one was meant */
+export const oneOf =
+  (words: readonly string[]) =>
+  (text: string): string => {
+    if (words.includes(text)) return text;
+    const near = nearest(text, words);
+    throw new InvalidArgumentError(
+      near === null ? `it is one of ${words.join(', ')}` : `did you mean ${near}?`,
+    );
   };
 
 export function phase(text: string): string {

@@ -18,13 +18,17 @@ import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
 import { firstTenant, tenantsOf } from './context.ts';
 import { CliFailure } from './exit.ts';
-import { explain } from './faults.ts';
+import { explain, isDenied } from './faults.ts';
 import { lookAtRedis } from './redis.ts';
 import { oneLine } from './terminal.ts';
 
 export const run: Handler = async (context) => {
   const plan = await context.plan();
   const pair = await context.pair();
+  // Whoever is not let in can check nothing: said once, not by every check.
+  await Promise.all([pair.source.server(), pair.target.server()]).catch((error: unknown) => {
+    if (isDenied(error)) throw error;
+  });
   const [found, load, cluster, redis, byKey] = await Promise.all([
     preflight(plan, { source: pair.source, target: pair.target }),
     lookAtLoad(plan, pair),

@@ -26,7 +26,7 @@ interface Chosen {
 
 export async function main(argv: readonly string[], streams: Streams): Promise<number> {
   const terminal = new Terminal(streams, argv.includes('--json'));
-  const words = argv.length === 0 ? ['--help'] : argv;
+  const words = withHelp(argv);
   const chosen = await choose(words, terminal);
   if (typeof chosen === 'number') return chosen;
   const context = new Context(terminal, streams.env, { command: chosen.row.name, argv }, chosen.input);
@@ -47,6 +47,14 @@ export async function main(argv: readonly string[], streams: Streams): Promise<n
     await context.close();
     process.off('SIGINT', stop).off('SIGTERM', stop);
   }
+}
+
+/** `help`, `help rollback` and `fleet help` are asked for as often as `--help`. */
+function withHelp(argv: readonly string[]): readonly string[] {
+  if (argv.length === 0) return ['--help'];
+  const at =
+    argv[0] === 'help' ? 0 : argv.length === 2 && argv[1] === 'help' && GROUPS.includes(argv[0]!) ? 1 : -1;
+  return at < 0 ? argv : [...argv.filter((_, place) => place !== at), '--help'];
 }
 
 /** A verb without a look of its own is not run instead. */
@@ -83,6 +91,7 @@ function complaint({ code, message }: CommanderError, words: readonly string[]):
     const known = COMMANDS.filter(({ name }) => name.startsWith(`${group} `)).map(({ name }) => name);
     return `${group} needs a second word: ${known.join(', ')}`;
   }
+  if (code === 'commander.help') return 'name a command; see switchback --help';
   const unknown = code === 'commander.unknownCommand' ? /'(.*)'/s.exec(message)?.[1] : undefined;
   if (unknown !== undefined) return sayUnknown(unknown, group ?? null);
   const invalid = /^error: option '(--[\w-]+).*' argument '(.*)' is invalid\. (.*)$/s.exec(message);
@@ -161,6 +170,7 @@ function parentOf(program: Command, name: string, group: string): Command {
     program
       .command(name)
       .summary(GROUP_SUMMARIES[name] ?? '')
+      .description(GROUP_SUMMARIES[name] ?? '')
       .helpOption('--help', 'Show this help.')
       .helpCommand(false)
       .helpGroup(group)

@@ -36,6 +36,7 @@ export const dryRun = dryRunOf(async (context, input) => {
       tenant: one,
       plan: tenantPlan(plan, one),
       adopt: adopting && one === tenant,
+      by: scene.who,
     };
     return { to: await context.workflowId(one), as: 'start', name: 'tenantMigration', payload: start };
   });
@@ -212,7 +213,7 @@ async function launch(scene: Scene, tenant: string, adopting: boolean): Promise<
   const [{ WorkflowExecutionAlreadyStartedError }, { defineSearchAttributeKey, SearchAttributeType }] =
     await Promise.all([import('@temporalio/client'), import('@temporalio/common')]);
   const workflowId = await context.workflowId(tenant);
-  const input: TenantInput = { tenant, plan: tenantPlan(plan, tenant), adopt: adopting };
+  const input: TenantInput = { tenant, plan: tenantPlan(plan, tenant), adopt: adopting, by: who };
   const keyword = (name: string, value: string) => ({
     key: defineSearchAttributeKey(name, SearchAttributeType.KEYWORD),
     // By characters: half of an emoji is none.

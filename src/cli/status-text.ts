@@ -1,9 +1,12 @@
 /** A fleet, or one tenant, as text. */
+import { stripVTControlCharacters } from 'node:util';
+
 import Table from 'cli-table3';
 
 import type { Capture } from '../domain/capture.ts';
 import { formatDuration, type Milliseconds } from '../domain/duration.ts';
 import type { Mode } from '../domain/phase.ts';
+import { SHARED } from '../domain/stage.ts';
 import { captureLines } from './capture-text.ts';
 import type { Backfill, Fleet, TenantState, Work } from './fleet.ts';
 import { some } from './context.ts';
@@ -78,12 +81,12 @@ export function fleetLines(terminal: Terminal, fleet: Fleet): string[] {
     state.cleanSince === null ? '-' : ago(fleet, state.cleanSince),
     state.openDrift === 0 ? '0' : terminal.colors.red(String(state.openDrift)),
     `${state.nodes.following}/${state.nodes.live}`,
-    clip(terminal, oneLine([state.reason, ...slow(fleet, state)].filter((text) => text !== null).join('; '))),
+    oneLine([state.reason, ...slow(fleet, state)].filter((text) => text !== null).join('; ')),
   ]);
   return [
     ...(terminal.isTerminal && tenants.length > 0 ? [summary(fleet)] : []),
     ...(tenants.length > 0
-      ? aligned(HEAD, rows)
+      ? fitting(terminal, HEAD, rows)
       : awaitingWorker.length > 0
         ? []
         : ['No tenant was started yet.']),
@@ -176,8 +179,9 @@ function copied(backfill: Backfill | null): string {
   if (backfill === null) return 'unknown';
   const { copied: rows, estimated, percent, tables } = backfill;
   if (tables.finished === 0 && rows === 0) return '-';
+  const isWhole = tables.finished >= tables.all;
   const share = percent === null ? '' : percent > 100 ? ' (due)' : ` (${percent} %)`;
-  return `${rows}${estimated === null ? '' : `/${estimated}`}${share}, ${tables.finished}/${tables.all} tables`;
+  return `${rows}${estimated === null || isWhole ? '' : `/${estimated}`}${share}, ${tables.finished}/${tables.all} tables`;
 }
 
 const BAR = 12;
@@ -194,8 +198,10 @@ const eta = (backfill: Backfill | null): string =>
     : formatDuration(Math.max(1_000, Math.round(backfill.etaMs / 1_000) * 1_000));
 
 /** How many of all are there, and who needs somebody. */
-function summary({ tenants, notStarted }: Fleet): string {
-  const all = tenants.length + notStarted.length;
+function summary({ tenants: rows, notStarted }: Fleet): string {
+  // The shared tables are at their end in shadow.
+  const tenants = rows.filter(({ tenant }) => tenant !== SHARED);
+  const all = Math.max(1, tenants.length + notStarted.filter((tenant) => tenant !== SHARED).length);
   const ramp = tenants.filter(({ phase }) => phase === 'ramp').length;
   const modes = (['stopped', 'paused', 'waiting', 'running'] as const)
     .map((mode) => [mode, tenants.filter((state) => state.mode === mode).length] as const)
@@ -230,6 +236,35 @@ function rate({ work, pace, reconcilePace }: TenantState): string {
   return rates.join(', ') || '-';
 }
 
-/** The reason is the last column: on a terminal it must not wrap the table. */
-const clip = ({ isTerminal }: Terminal, text: string): string =>
-  isTerminal && text.length > 60 ? `${text.slice(0, 59)}…` : text;
+/** Left out one after the other where a terminal is too narrow, so that the reason can be read. */
+const SPARED = ['EPOCH', 'ROWS/S', 'CLEAN', 'JOURNAL', 'NODES', 'STAGE', 'ETA', 'SINCE', 'COPIED'];
+const REASON_MIN = 30;
+
+/** The reason is the last column, and gets what the others leave: on a terminal it must not wrap the table. */
+function fitting(
+  { width }: Terminal,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string[] {
+  const spared = new Set<string>();
+  for (;;) {
+    const kept = head.flatMap((name, at) => (spared.has(name) ? [] : [at])).slice(0, -1);
+    const others = aligned(
+      kept.map((at) => head[at]!),
+      rows.map((row) => kept.map((at) => row[at]!)),
+    );
+    const left = width - Math.max(...others.map((line) => stripVTControlCharacters(line).length)) - 2;
+    const next = SPARED.find((name) => !spared.has(name));
+    if (left < REASON_MIN && next !== undefined) {
+      spared.add(next);
+      continue;
+    }
+    return aligned(
+      [...kept.map((at) => head[at]!), head.at(-1)!],
+      rows.map((row) => [...kept.map((at) => row[at]!), clip(row.at(-1)!, Math.max(left, REASON_MIN))]),
+    );
+  }
+}
+
+const clip = (text: string, width: number): string =>
+  text.length > width ? `${text.slice(0, width - 1)}…` : text;

@@ -1,5 +1,6 @@
 /** Where every tenant stands, or one: from the control schema, without Temporal and without a worker. */
 import { alteredTables } from '../db/shapes.ts';
+import { SHARED } from '../domain/stage.ts';
 import type { Handler } from './commands.ts';
 import { firstTenant, tenantsOf, type Context } from './context.ts';
 import { CliFailure } from './exit.ts';
@@ -35,9 +36,12 @@ async function show(context: Context, tenant: string | null): Promise<Outcome> {
   const pair = await context.pair();
   const fleet = await readFleet(pair, plan, tenantsOf(plan));
   if (tenant === null) {
-    // The first that needs somebody, else the first that waits for a gate.
-    const held = ['stopped', 'waiting'].flatMap(
-      (one) => fleet.tenants.find(({ mode }) => mode === one) ?? [],
+    // The first that needs somebody, else the first that waits for a gate; the shared tables wait for ever.
+    const held = ['stopped', 'paused', 'waiting'].flatMap(
+      (one) =>
+        fleet.tenants.find(
+          ({ tenant: name, mode }) => mode === one && (one !== 'waiting' || name !== SHARED),
+        ) ?? [],
     );
     const next = [
       ...startWorker(context, fleet),

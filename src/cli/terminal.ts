@@ -102,7 +102,8 @@ export class Terminal {
 
   fail({ kind, message, next, problems }: CliFailure): void {
     if (this.json) {
-      const error = { kind, code: EXITS[kind].code, message: oneLine(message), problems, next };
+      const said = message === '' ? problems.map(formatProblem).join('; ') : message;
+      const error = { kind, code: EXITS[kind].code, message: oneLine(said), problems, next };
       return this.out(JSON.stringify({ error }));
     }
     for (const problem of problems) this.note(oneLine(formatProblem(problem)));

@@ -7,15 +7,18 @@ import { some, type Context } from './context.ts';
 import { dryRunOf } from './dry-run.ts';
 import { CliFailure } from './exit.ts';
 import type { Input } from './input.ts';
+import { quoted } from './terminal.ts';
 
 const onItsWay = ({ phase }: Migration): boolean => phase !== 'preflight' && phase !== 'aborted';
 
 /** @returns tenants that would have to start again. @throws CliFailure unless the words say that it is meant */
 async function givenUp(context: Context, input: Input): Promise<string[]> {
   const plan = await context.plan();
-  if (input.text('confirm') !== plan.name) {
-    const message = `uninstall gives up capture; say so with --confirm and the plan's name`;
-    throw new CliFailure('refused', message, { next: [context.change('uninstall', '--confirm', plan.name)] });
+  const confirmed = input.text('confirm');
+  if (confirmed !== plan.name) {
+    const given = confirmed === null ? '' : `; --confirm ${quoted(confirmed)} is not that`;
+    const message = `uninstall gives up capture; say so with --confirm and the plan's name${given}`;
+    throw new CliFailure('usage', message, { next: [context.change('uninstall', '--confirm', plan.name)] });
   }
   await context.who();
   const pair = await context.pair();

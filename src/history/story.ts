@@ -66,7 +66,9 @@ export const TELLS: Readonly<Record<string, Teller>> = {
     memory.version = Number(result['version']);
     const flip =
       from === to ? say`stage stays ${to}` : say`flip: ${from} to ${to}, change version ${result['version']}`;
-    const held = input['mode'] === 'running' ? '' : say`; ${input['mode']}: ${input['reason']}`;
+    // Who says why has said it.
+    const reason = input['reason'] === input['why'] ? '' : say`: ${input['reason']}`;
+    const held = input['mode'] === 'running' ? '' : say`; ${input['mode']}${reason}`;
     return {
       kind: from === to ? 'phase' : 'flip',
       text: say`${input['from']} to ${input['to']} (${flip})${held}`,
@@ -106,7 +108,7 @@ export const TELLS: Readonly<Record<string, Teller>> = {
   awaitGates: gates,
   backfillSlice: (input, result) => ({
     kind: 'work',
-    text: say`copied ${count(result['rows'])} rows${result['finished'] === true ? ', to the end of every table' : ''} (round ${input['round']})`,
+    text: say`copied ${count(result['copied'])} rows${result['finished'] === true ? ', to the end of every table' : ' so far'} (round ${input['round']})`,
   }),
   reconcileSlice: (_, result, memory) => {
     if (result['finished'] === true) memory.passes += 1;

@@ -107,8 +107,10 @@ function ofRun(event: HistoryEvent, history: History, memory: Memory): Sentence 
   const { workflowExecutionTerminatedEventAttributes: terminated, workflowTaskFailedEventAttributes: bug } =
     event;
   if (event.workflowExecutionStartedEventAttributes) {
-    const continues = startOf(history)?.continuedExecutionRunId;
-    return continues ? null : { kind: 'run', text: 'a run starts' };
+    const started = startOf(history);
+    if (started?.continuedExecutionRunId) return null;
+    const by = fields(fields(valueOf(started?.input?.payloads))['by']);
+    return { kind: 'run', text: 'a run starts', actor: text(by['actor']), reason: text(by['reason']) };
   }
   if (terminated)
     return {

@@ -114,7 +114,6 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   uninstall: [
     { words: '--confirm PLAN --force', code: 0, changes: ['acme stage read-target → shadow-read', 'globex dirty no → yes: read from the source'] },
     { words: '--confirm PLAN', code: 4, says: /In the way\n {2}5 tenants are on their way/ },
-    { words: '', code: 4, says: /--confirm/ },
   ],
   start: [
     { words: 'umbrella', code: 0, changes: ['umbrella phase none → preflight'], sends: ['start tenantMigration'] },
@@ -155,7 +154,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   ],
   waive: [
     { words: 'globex --gate certificate --until 2999-01-01', code: 0, changes: ['globex gate certificate not waived → waived until 2999-01-01T00:00:00.000Z'], sends: ['update waive'] },
-    { words: 'globex --gate gravity --until 3d', code: 4, says: /has no gate "gravity"/ },
+    { words: 'globex --gate copied --until 3d', code: 4, says: /has no gate "copied"/ },
   ],
   setPace: [{ words: 'acme --rows-per-second 500', code: 0, changes: ['acme pace of backfill no limit → 500 rows/s'], sends: ['update setPace'] }],
   abort: [

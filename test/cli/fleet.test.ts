@@ -64,6 +64,16 @@ it('starts once, waits with its orders for a worker, and shows its waves', async
   );
 });
 
+it('says of an order about a tenant what became of it, not only that it was accepted', async () => {
+  const refused = await text('remove', 'ant', ...because);
+  expect(refused, refused.all).toMatchObject({ code: 4, stdout: '' });
+  expect(refused.stderr).toMatch(/^error: remove was refused: ant was started, or is not in the fleet/);
+  expect(await text('hold', 'cat', ...because)).toMatchObject({ code: 4, stdout: '' });
+  expect(await text('hold', 'nosuch', ...because)).toMatchObject({ code: 4, stdout: '' });
+  expect(await text('release', 'cat', ...because)).toMatchObject({ code: 0 });
+  expect(await text('hold', 'cat', ...because)).toMatchObject({ code: 0 });
+});
+
 it('refuses bad input in one line, exit 2 or 3 or 4, and changes nothing', async () => {
   const before = await readRoster(world().pair.source, world().pair.control);
   const said = await Promise.all([

@@ -99,6 +99,9 @@ describe.sequential('one tenant on its way', () => {
       code: 0,
     });
     expect(await say('waive', 'acme', '--gate', 'gravity', '--until', '1h', ...because)).toMatchObject({
+      code: 2,
+    });
+    expect(await say('waive', 'acme', '--gate', 'copied', '--until', '1h', ...because)).toMatchObject({
       code: 4,
     });
   });
@@ -180,7 +183,10 @@ describe.sequential('one tenant on its way', () => {
     const refused = await say('uninstall', '--confirm', plan.name, ...because);
     const forced = await say('uninstall', '--confirm', plan.name, '--force', ...because);
 
-    expect(unsure.code).toBe(4);
+    expect(unsure.code).toBe(2);
+    expect((await say('uninstall', '--confirm', 'another', ...because)).all).toContain(
+      '--confirm another is not that',
+    );
     expect(refused).toMatchObject({
       code: 4,
       json: { error: { message: expect.stringContaining('acme') as unknown } },

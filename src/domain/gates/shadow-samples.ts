@@ -5,7 +5,8 @@ export const shadowSamples: Gate = {
   asks: 'Were enough answers of both sides compared, or every one that a quiet tenant asked for?',
   plan: ['gates.shadowSamples', 'durations.shadow'],
   who: 'application',
-  clear: 'it clears by itself while the application reads; a quiet tenant needs every read compared',
+  clear:
+    'it clears by itself while the application reads; a quiet tenant needs every read compared, one that nobody reads a waiver',
   next: look('status', 'TENANT', '--watch'),
   canBeWaived: true,
   judge({ evidence: { at, shadow }, plan, since }) {
