@@ -255,7 +255,9 @@ it('says how it is, and serves its metrics to Prometheus', async () => {
   const metrics = await (await fetch(`${addresses[0]}/metrics`)).text();
   const found = [...metrics.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, kind]) => `${name} ${kind}`);
   const known = Object.entries<Instrument>(INSTRUMENTS).map(
-    ([name, instrument]) => `${prometheusName(name, instrument)} ${instrument.kind}`,
+    // Prometheus has one word for what goes up and down.
+    ([name, instrument]) =>
+      `${prometheusName(name, instrument)} ${instrument.kind === 'level' ? 'gauge' : instrument.kind}`,
   );
   expect(known).toEqual(expect.arrayContaining(found.filter((name) => !name.startsWith('target_info'))));
   expect(found).toContain('db_client_operation_duration histogram');
