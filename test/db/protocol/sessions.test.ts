@@ -154,3 +154,12 @@ it('what is wrong while this process cuts its own connections is looked at once 
     await target.close();
   }
 });
+
+it('a process that has been idle cuts one connection all the same', async () => {
+  const target = new Database({ side: 'target', url: stackInfo().targetUrl });
+  try {
+    expect(await target.cut()).toBe(1);
+  } finally {
+    await target.close();
+  }
+});
