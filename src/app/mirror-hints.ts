@@ -20,7 +20,7 @@ import { STAGES } from '../domain/stage.ts';
 
 const TURN_EVERY = SECOND;
 const STUCK_MS = 200;
-/** So long a mirror waits, its lock held, for the commits that were sent before: each spares a mirror of its own. */
+/** So long a mirror waits, its lock held, for commits that were sent, also meanwhile: each spares a mirror of its own. */
 const COMMITS_MS: Milliseconds = 5;
 
 /** One tenant's writes in this node, numbered by their commits. */
@@ -244,9 +244,11 @@ function awaitCommit({ committing, drain }: Lane): () => void {
 }
 
 async function commitsOf({ committing }: Lane): Promise<void> {
-  if (committing.size === 0) return;
-  const awaited = [...committing];
-  await inTime(Promise.all(awaited), COMMITS_MS);
-  // Nobody waits for one of them again, however long it takes.
-  for (const commit of awaited) committing.delete(commit);
+  const until = performance.now() + COMMITS_MS;
+  while (committing.size > 0 && performance.now() < until) {
+    const awaited = [...committing];
+    await inTime(Promise.all(awaited), until - performance.now());
+    // Nobody waits for one of them again, however long it takes.
+    for (const commit of awaited) committing.delete(commit);
+  }
 }

@@ -5,20 +5,14 @@
  * Where nothing but its key makes a row of the target unique, the image replaces the row, which a server does by an
  * update in place; elsewhere all the keys are deleted first, since a REPLACE would delete whichever row holds a value.
  */
+import type { Table } from './catalog.ts';
 import type { Session } from './database.ts';
-import { onlyPrimaryIsUnique, shapeIn, shapeInRaw } from './fingerprint.ts';
-import {
-  deleteRows,
-  ImagesTooLarge,
-  linesSql,
-  OwnedLines,
-  ownersIn,
-  ownersSql,
-  readImages,
-} from './image-rows.ts';
+import { onlyPrimaryIsUnique } from './fingerprint.ts';
+import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, type Budget } from './image-rows.ts';
 import { journalTenantsSql } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
-import { assertShapes, shapesBeside } from './shapes.ts';
+import { ownersOf, picturesOf, type FewKeys, type Picture } from './pictures.ts';
+import { assertShapes } from './shapes.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -57,52 +51,52 @@ export interface Sides {
 const STREAMED_MIN = 200;
 
 /**
- * Reads the images of the keys, table by table. Many are on the target when it returns, the others are written by
- * what it returns.
+ * Reads the images of the keys. Those of tables with many keys are on the target when it returns, the others are written
+ * by what it returns.
  *
  * @throws LocksMissing when a key's image, target row or journal row belongs to a tenant that is not locked
  */
 export async function applyKeys(
   sides: Sides,
   keys: Keys,
-  bytes: number,
+  budget: Budget,
   reached: Reached,
 ): Promise<() => Promise<void>> {
-  const { tracked } = sides;
-  const budget = { bytes };
-  const later: (() => Promise<void>)[] = [];
+  const { tracked, method } = sides;
+  const few: FewKeys[] = [];
   for (const [id, set] of keys) {
-    const all = [...set];
-    const isReplacing = onlyPrimaryIsUnique(tracked.shape('target', id), tracked.target(id).table);
-    const isStreamed = isReplacing && all.length >= STREAMED_MIN && sides.method === 'load-data';
-    if (isStreamed) {
-      reached.writing = tracked.target(id);
-      await streamTable(sides, id, all, budget);
+    const isStreamed = set.size >= STREAMED_MIN && method === 'load-data' && isReplacing(tracked, id);
+    if (!isStreamed) {
+      few.push({ id, keys: [...set] });
       continue;
     }
-    const write = await readTable(sides, { id, keys: all, isReplacing }, budget);
-    later.push(() => {
-      reached.writing = tracked.target(id);
-      return write();
-    });
+    reached.writing = tracked.target(id);
+    await streamTable(sides, id, [...set], budget);
   }
+  const pictures = await picturesOf(sides, few, budget);
+  for (const one of pictures) assertCovered(sides, one);
   return async () => {
-    for (const write of later) await write();
+    for (const one of pictures) {
+      reached.writing = tracked.target(one.id);
+      // The last only: an error is one of `reached.writing`.
+      const isAhead = one === pictures.at(-1) && !WARNS.has(reached.writing.table);
+      await writeKeys(sides, one, isAhead);
+    }
   };
 }
 
-/**
- * Locks cover whoever owns the keys' rows on the target. That look is the first touch of the target's table: from here to
- * the commit no ALTER gets past our metadata lock.
- */
-async function ownersOf({ tracked, target }: Sides, id: number, keys: readonly string[]): Promise<string[]> {
-  const shapes = shapesBeside(tracked, 'target', [id]);
-  const [owning, ...created] = await target.rowsOfEach([
-    ownersSql(target, tracked.target(id), keys),
-    ...shapes.statements,
-  ]);
-  shapes.assert(created.map(shapeIn));
-  return ownersIn(owning!);
+/** Whatever is written to these warns: mostly of a word, such as utf8mb3. */
+const WARNS = new WeakSet<Table>();
+
+/** From now on its rows are written one statement a packet, and each warning is looked at. */
+export const hasWarnedOf = ({ table }: TrackedTable): void => void WARNS.add(table);
+
+/** Where an image replaces the row of its key. */
+const isReplacing = (tracked: Tracked, id: number): boolean =>
+  onlyPrimaryIsUnique(tracked.shape('target', id), tracked.target(id).table);
+
+function assertCovered(sides: Sides, { owners, journaling, images }: Picture): void {
+  assertLocked(sides, [...journaling, ...owners, ...images.flatMap(({ tenant }) => tenant ?? [])]);
 }
 
 function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
@@ -115,18 +109,13 @@ const isMoved = ({ mirrored }: Sides, tenant: string | null): boolean =>
   tenant !== null && mirrored.has(tenant);
 
 /** The images replace the rows, and what has none is deleted: in that order, since absence is known at the end. */
-async function streamTable(
-  sides: Sides,
-  id: number,
-  keys: readonly string[],
-  budget: { bytes: number },
-): Promise<void> {
+async function streamTable(sides: Sides, id: number, keys: readonly string[], budget: Budget): Promise<void> {
   const { pair, tracked, source, target } = sides;
   const [journaled, owners] = await together(
     source.rows(journalTenantsSql(source, pair.control, id, keys)),
-    ownersOf(sides, id, keys),
+    ownersOf(sides, [{ id, keys }]),
   );
-  assertLocked(sides, [...journaled.map((row) => row['tenant']!), ...owners]);
+  assertLocked(sides, [...journaled.map((row) => row['tenant']!), ...owners.flat()]);
   const { table } = tracked.target(id);
   const strangers = new Set<string>();
   const lines = new OwnedLines(table, keys.length, (tenant) => {
@@ -146,45 +135,17 @@ async function streamTable(
   await deleteRows(target, tracked.target(id), lines.absent(keys));
 }
 
-interface FewKeys {
-  readonly id: number;
-  readonly keys: readonly string[];
-  readonly isReplacing: boolean;
-}
-
-/**
- * Locks must also cover whoever has a journal row for one of the keys, and the owners of the images: all that the source
- * is asked for is one packet, its definition of the table behind the images.
- *
- * @returns writes the images
- */
-async function readTable(
-  sides: Sides,
-  { id, keys, isReplacing }: FewKeys,
-  budget: { bytes: number },
-): Promise<() => Promise<void>> {
-  const { pair, tracked, source, target, method } = sides;
-  const shapes = shapesBeside(tracked, 'source', [id]);
-  const packet = { before: [journalTenantsSql(source, pair.control, id, keys)], behind: shapes.statements };
-  const [owners, { images: all, answers }] = await together(
-    ownersOf(sides, id, keys),
-    readImages(source, tracked.source(id), keys, budget, packet),
-  );
-  const [journaling, ...created] = answers;
-  shapes.assert(created.map(shapeInRaw));
-  const journaled = journaling!.map(([tenant]) => tenant!.toString('utf8'));
-  const pictured = all.flatMap(({ tenant }) => tenant ?? []);
-  assertLocked(sides, [...journaled, ...owners, ...pictured]);
+async function writeKeys(sides: Sides, { id, keys, images: all }: Picture, isAhead: boolean): Promise<void> {
+  const { tracked, target, method } = sides;
+  const replaces = isReplacing(tracked, id);
   const images = all.filter(({ tenant }) => isMoved(sides, tenant));
-  const kept = new Set(isReplacing ? images.flatMap(({ places }) => places) : []);
-  const side = tracked.target(id);
+  const kept = new Set(replaces ? images.flatMap(({ askedBy }) => askedBy) : []);
+  const gone = keys.filter((key) => !kept.has(key));
+  await deleteRows(target, tracked.target(id), gone, isAhead);
   const rows = images.map(({ values }) => values);
-  return async () => {
-    await deleteRows(
-      target,
-      side,
-      keys.filter((_, place) => !kept.has(place)),
-    );
-    await writeImages(target, side.table, rows, { method, isReplacing });
-  };
+  await writeImages(target, tracked.target(id).table, rows, {
+    method,
+    isReplacing: replaces,
+    isAhead,
+  });
 }

@@ -6,17 +6,18 @@
  *   2. source: one REPEATABLE READ snapshot of the tenant's journal rows, then of the images of their keys;
  *   3. the locks held must cover every key's tenants (of its image, its target row, its journal rows);
  *      if not, release, and start again with the union;
- *   4. target: delete all those keys, insert the images that exist (or replace: `apply-keys.ts`), COMMIT;
+ *   4. target: delete all those keys, insert the images that exist (or replace: `apply-keys.ts`), COMMIT, mostly in
+ *      one packet, which ends before the COMMIT when a value would change;
  *   5. source: delete the journal rows that were read, by id; the next batch need not wait for it (`leaving.ts`).
  * Writers of a tenant are serialised by its lock and each reads the source after it has the lock, so what
  * is written last was read last; a journal row outlives at least one such read. A crash anywhere repeats
  * work and loses none. `test/db/protocol` shows what breaks without each rule.
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
-import type { Session } from './database.ts';
-import { applyKeys, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
+import { hasWarned, type Session } from './database.ts';
+import { applyKeys, hasWarnedOf, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
 import { uniqueHolders } from './holders.ts';
-import { IMAGE_BYTES_MAX, ImagesTooLarge } from './image-rows.ts';
+import { IMAGE_BYTES_MAX, ImagesTooLarge, type Budget } from './image-rows.ts';
 import {
   batchOf,
   deleteJournal,
@@ -30,7 +31,6 @@ import { admitLocks, lockTenants } from './lock.ts';
 import { explained, judged } from './shapes.ts';
 import { mirroredSql, tenantsOf } from './stages.ts';
 import type { TrackedTable } from './tenancy.ts';
-import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
 export interface ConvergeRequest {
@@ -130,27 +130,17 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
         const { journal } = request;
         if (journal !== null && !locked.some((tenant) => journal.after.has(tenant))) return { kind: 'busy' };
         await request.beforeReading?.(locked);
-        let writing = Promise.resolve();
-        const reading = pair.source.snapshot(async (source) => {
-          const { batch, keys, mirrored } = await readBatch(source, pair, request, locked);
+        const { batch, write } = await pair.source.snapshot(async (source) => {
+          const { batch: read, keys, mirrored } = await readBatch(source, pair, request, locked);
           reached.keys = keys;
           const sides = { pair, tracked, source, target, method, locked: new Set(locked), mirrored };
-          const write = await applyKeys(sides, keys, budgetOf(request), reached);
-          writing = write();
-          writing.catch(() => {}); // thrown below
-          if (request.atOneInstant !== undefined) {
-            await writing;
-            await request.atOneInstant(source, target, locked);
-          }
-          return batch;
+          const later = await applyKeys(sides, keys, budgetOf(request), reached);
+          if (request.atOneInstant === undefined) return { batch: read, write: later };
+          await later();
+          await request.atOneInstant(source, target, locked);
+          return { batch: read, write: () => Promise.resolve() };
         });
-        const [batch] = await together(
-          reading,
-          reading.then(
-            () => writing,
-            () => writing,
-          ),
-        );
+        await write();
         await request.endTurn?.(target);
         return { kind: 'done', batch, tenants: locked };
       }),
@@ -171,14 +161,19 @@ async function stepAfter(
   if (error instanceof LocksMissing) return { kind: 'extend', tenants: error.tenants, keys: new Map() };
   if (error instanceof ImagesTooLarge && journal !== null && journal.limit > 1)
     return { kind: 'smaller', limit: Math.max(1, Math.min(journal.limit - 1, error.fit >> 1)) };
+  if (hasWarned(error) && writing !== null) {
+    hasWarnedOf(writing);
+    return { kind: 'extend', tenants: [], keys: new Map() };
+  }
   if (error instanceof DatabaseError && error.errno === 1062 && writing !== null)
     return extendByHolders(pair, tracked, writing, keys!.get(writing.id) ?? new Set());
   return explained(pair, tracked, keys?.keys() ?? tracked.all().map(({ id }) => id), error);
 }
 
 /** A single journal row, or keys that belong together, are taken whatever they weigh. */
-const budgetOf = ({ journal }: ConvergeRequest): number =>
-  (journal?.limit ?? 1) > 1 ? IMAGE_BYTES_MAX : Infinity;
+const budgetOf = ({ journal }: ConvergeRequest): Budget => ({
+  bytes: (journal?.limit ?? 1) > 1 ? IMAGE_BYTES_MAX : Infinity,
+});
 
 interface Batch {
   readonly batch: JournalBatch;

@@ -15,7 +15,7 @@ import { inTransaction, Session, takesRows } from './session.ts';
 import type { DatabaseOptions, Param, RawRow, Server, Settings, TextRow } from './session.ts';
 import { prepare } from './session-settings.ts';
 
-export { inTransaction, Session, STATEMENTS } from './session.ts';
+export { hasWarned, inTransaction, Session, STATEMENTS } from './session.ts';
 export type {
   DatabaseOptions,
   Flavour,
@@ -103,14 +103,17 @@ export class Database {
 
   /**
    * Reads as of one instant, that of the first statement. Explicitly REPEATABLE READ: under READ COMMITTED the
-   * snapshot is ignored without an error (warning 138).
+   * snapshot is ignored without an error (warning 138). Its end is not waited for: nothing depends on it.
    */
   snapshot<T>(use: (session: Session) => Promise<T>): Promise<T> {
     const begin = [
       'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
       'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
     ];
-    return this.session((session) => inTransaction(session, begin, use));
+    return new Promise((resolve, reject) => {
+      const read = async (session: Session): Promise<void> => resolve(await use(session));
+      this.session((session) => inTransaction(session, begin, read)).catch(reject);
+    });
   }
 
   /** As `Session.stream`, on a session of its own. */

@@ -27,6 +27,11 @@ function counter(table: Table): (row: RawRow) => number {
   };
 }
 
+export function hasErrorValues(table: Table, rows: readonly RawRow[]): boolean {
+  const errors = counter(table);
+  return rows.some((row) => errors(row) > 0);
+}
+
 /** The rows without an error value; the others are put into `aside`. */
 export function setAside(table: Table, rows: Batches, aside: RawRow[]): Batches {
   if (enumsOf(table).length === 0) return rows;

@@ -51,18 +51,34 @@ export const onlyPrimaryIsUnique = (shape: Shape | null, { primary }: Pick<Table
 
 const COMMENT = / COMMENT '(?:[^'\\]|''|\\.)*'/;
 
+/** By what they were made of: the mirror asks for the same few tables all day. */
+const SHAPES = new Map<string, Shape>();
+const SHAPES_MAX = 1_000;
+
 /** @param created as SHOW CREATE TABLE prints it; null for a view */
 export function shapeOf(created: string | null): Shape | null {
   if (created === null) return null;
-  const [, ...lines] = created.split('\n');
-  const end = lines.findIndex((line) => line.startsWith(')'));
-  const parts = lines.slice(0, end).map((line) => line.trim().replace(/,$/, '').replace(COMMENT, ''));
-  return [...parts, ...options(lines[end] ?? '')].sort().join('\n');
+  const end = created.indexOf('\n)') + 1;
+  const options = optionsIn(created.slice(end).split('\n', 1)[0]!).join('\n');
+  const text = created.slice(0, end) + options;
+  const known = SHAPES.get(text);
+  if (known !== undefined) return known;
+  const [, ...lines] = created.slice(0, end).trimEnd().split('\n');
+  const parts = lines.map((line) => line.trim().replace(/,$/, '').replace(COMMENT, ''));
+  const shape = [...parts, ...options.split('\n')].sort().join('\n');
+  if (SHAPES.size >= SHAPES_MAX) SHAPES.clear();
+  SHAPES.set(text, shape);
+  return shape;
 }
 
-function options(line: string): string[] {
-  return ['ENGINE', 'CHARSET', 'COLLATE'].flatMap((name) => {
-    const value = new RegExp(`\\b${name}=(\\w+)`).exec(line)?.[1];
+const OPTIONS = ['ENGINE', 'CHARSET', 'COLLATE'].map((name) => ({
+  name,
+  pattern: new RegExp(`\\b${name}=(\\w+)`),
+}));
+
+function optionsIn(line: string): string[] {
+  return OPTIONS.flatMap(({ name, pattern }) => {
+    const value = pattern.exec(line)?.[1];
     return value === undefined ? [] : [`${name}=${value}`];
   });
 }

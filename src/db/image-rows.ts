@@ -12,12 +12,17 @@ import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 export interface Image {
   readonly tenant: string | null;
   readonly values: RawRow;
-  /** Places, among the keys that were asked for, of those that this row answers to. */
-  readonly places: number[];
+  /** Those that were asked for and find it: two spellings of one (`abc`, `ABC `) do. */
+  readonly askedBy: string[];
 }
 
 /** What the images of a batch may weigh: in memory, or in one transaction. */
 export const IMAGE_BYTES_MAX = 16 * 1024 * 1024;
+
+/** What images may still weigh. */
+export interface Budget {
+  bytes: number;
+}
 
 export class ImagesTooLarge extends Error {
   readonly fit: number;
@@ -39,36 +44,60 @@ const imagesSql = (
      STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`;
 };
 
+/** A table of one side, and keys of its rows. */
+export interface KeysOfTable {
+  readonly side: TrackedTable;
+  readonly keys: readonly string[];
+}
+
 /** Statements that share the packet, before and behind. */
 export interface InPacket {
   readonly before: readonly string[];
   readonly behind: readonly string[];
 }
 
-/** @returns `answers`: the rows of the other statements of the packet, one after the other */
+/** @returns images in memory */
 export async function readImages(
   source: Session,
-  tracked: TrackedTable,
-  keys: readonly string[],
-  budget: { bytes: number },
+  asked: KeysOfTable,
+  budget: Budget,
+): Promise<readonly Image[]> {
+  const { images } = await readImagesOfEach(source, [asked], budget);
+  return images[0]!;
+}
+
+/**
+ * As `readImages`, of several tables in one packet.
+ *
+ * @returns `answers`: the rows of the other statements of the packet, one after the other
+ */
+export async function readImagesOfEach(
+  source: Session,
+  asked: readonly KeysOfTable[],
+  budget: Budget,
   { before, behind }: InPacket = { before: [], behind: [] },
-): Promise<{ readonly images: Image[]; readonly answers: readonly (readonly RawRow[])[] }> {
+): Promise<{ readonly images: readonly Image[][]; readonly answers: readonly (readonly RawRow[])[] }> {
   let answers: readonly (readonly RawRow[])[] = [];
-  // Two journaled spellings of one key (`abc`, `ABC `) find the same row.
-  const byKey = new Map<string, Image>();
-  const sql = imagesSql(source, tracked, keys, `k.n, ${keySql(tracked.table, 't')}`);
-  for await (const batch of source.streamBetween(before, sql, behind, (rows) => (answers = rows)))
+  const found = asked.map(() => new Map<string, Image>());
+  const streams = asked.map(({ side, keys }, at) =>
+    imagesSql(source, side, keys, `${at}, k.n, ${keySql(side.table, 't')}`),
+  );
+  let count = 0;
+  for await (const batch of source.streamBetween(before, streams, behind, (rows) => (answers = rows)))
     for (const row of batch) {
       budget.bytes -= sizeOf(row);
-      if (budget.bytes < 0) throw new ImagesTooLarge(byKey.size);
-      const [place, key, tenant, ...values] = row;
-      const text = key!.toString('latin1');
+      if (budget.bytes < 0) throw new ImagesTooLarge(count);
+      count += 1;
+      const [at, place, own, tenant, ...values] = row;
+      const { keys } = asked[numberOf(at!)]!;
+      const byKey = found[numberOf(at!)]!;
+      const text = own!.toString('latin1');
+      const asking = keys[numberOf(place!)]!;
       const known = byKey.get(text);
-      if (known === undefined)
-        byKey.set(text, { tenant: textOf(tenant!), values, places: [numberOf(place!)] });
-      else known.places.push(numberOf(place!));
+      if (known === undefined) byKey.set(text, { tenant: textOf(tenant!), values, askedBy: [asking] });
+      else known.askedBy.push(asking);
     }
-  return { images: [...byKey.values()], answers };
+  return { images: found.map((byKey) => [...byKey.values()]), answers };
 }
 
 /** @returns the query whose rows `OwnedLines` takes */
@@ -137,16 +166,22 @@ export const ownersIn = (rows: readonly TextRow[]): string[] =>
 /** A key of a deprecated character set warns, and a server keeps 1,024 warnings for us to look at. */
 const DELETED_AT_ONCE = 500;
 
-/** By its full name, never by an alias: a session has no default schema, and an alias would need one (errno 1046). */
+/**
+ * By its full name, never by an alias: a session has no default schema, and an alias would need one (errno 1046).
+ *
+ * @param isAhead sent with what is sent next, as `Session.writeAhead`
+ */
 export async function deleteRows(
   target: Session,
   tracked: TrackedTable,
   keys: readonly string[],
+  isAhead = false,
 ): Promise<void> {
   const { table } = tracked;
   const name = qualified(table.schema, table.name);
-  for (let at = 0; at < keys.length; at += DELETED_AT_ONCE)
-    await target.write(
-      `DELETE ${name} FROM ${keysTable(table.primary, keys.slice(at, at + DELETED_AT_ONCE), target.takesRows)} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`,
-    );
+  for (let at = 0; at < keys.length; at += DELETED_AT_ONCE) {
+    const some = keysTable(table.primary, keys.slice(at, at + DELETED_AT_ONCE), target.takesRows);
+    const sql = `DELETE ${name} FROM ${some} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`;
+    await (isAhead ? target.writeAhead(sql) : target.write(sql));
+  }
 }

@@ -9,7 +9,7 @@ import { Readable, type Writable } from 'node:stream';
 import { DatabaseError } from '../domain/errors.ts';
 import { storedColumns, type Column, type Table } from './catalog.ts';
 import type { Database, RawRow, Session } from './database.ts';
-import { insertErrorValues, setAside } from './error-values.ts';
+import { hasErrorValues, insertErrorValues, setAside } from './error-values.ts';
 import { insertSql } from './images.ts';
 import { kindOf, type Kind } from './kinds.ts';
 import { ident, list, qualified } from './sql.ts';
@@ -114,16 +114,26 @@ async function* watchedLines(batches: AsyncIterable<SomeLines>, watch: Watch): A
 /** Below this an INSERT, which is one round trip, is faster. */
 const LOADED_BYTES_MIN = 64 * 1024;
 
+interface Way {
+  readonly method: LoadMethod;
+  readonly isReplacing: boolean;
+  /** One statement may be sent with what is sent next, as `Session.writeAhead`. */
+  readonly isAhead?: boolean;
+}
+
 /** Rows that are in memory already. */
 export async function writeImages(
   target: Session,
   table: Table,
   images: readonly RawRow[],
-  { method, isReplacing }: { readonly method: LoadMethod; readonly isReplacing: boolean },
+  { method, isReplacing, isAhead = false }: Way,
 ): Promise<void> {
   if (images.length === 0) return;
-  const way = weightOf(images) < LOADED_BYTES_MIN ? 'insert' : method;
-  await loadRows(target, table, [images], way, isReplacing);
+  if (weightOf(images) >= LOADED_BYTES_MIN)
+    return void (await loadRows(target, table, [images], method, isReplacing));
+  if (!isAhead || hasErrorValues(table, images))
+    return void (await loadRows(target, table, [images], 'insert', isReplacing));
+  for (const statement of insertSql(table, images, isReplacing)) await target.writeAhead(statement);
 }
 
 interface Into {

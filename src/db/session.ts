@@ -57,6 +57,14 @@ export interface Statement {
 /** Warnings about a word of the statement, such as utf8mb3, not about a value. */
 const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
 
+/** Of a statement right before it in the packet; asking for the count keeps the warnings as they are. */
+const FAIL_IF_WARNED = 'DO IF(@@warning_count = 0, 0, (SELECT 1 UNION ALL SELECT 2))';
+const MORE_THAN_ONE_ROW = 1242;
+
+/** Did a `writeAhead` warn? `write` says of what. */
+export const hasWarned = (error: unknown): boolean =>
+  error instanceof DatabaseError && error.errno === MORE_THAN_ONE_ROW;
+
 type Cast = (field: { buffer(): Buffer | null; string(encoding?: string): string | null }) => unknown;
 
 const AS_BYTES: Cast = (field) => field.buffer();
@@ -139,6 +147,15 @@ export class Session {
   }
 
   /**
+   * As `write`, sent with what is sent next where the session combines them: that is not carried out if this fails, or
+   * warns of whatever it may be (`hasWarned`).
+   */
+  async writeAhead(sql: string): Promise<void> {
+    if (this.#settings.combines) this.#ahead = [...this.#ahead, sql, FAIL_IF_WARNED];
+    else await this.write(sql);
+  }
+
+  /**
    * Rows of byte values in column order, as they arrive; the server waits while nobody asks for more. A
    * consumer that stops early gives the session up, since the rest is still on its way.
    */
@@ -147,27 +164,29 @@ export class Session {
   }
 
   /**
-   * As `stream`, in one packet with statements before and behind it, where the session combines them.
+   * As `stream`, of several statements one after the other, in one packet with others before and behind them where
+   * the session combines them.
    *
-   * @param answered gets the few rows that each of those gave, when the stream has come to its end
+   * @param answered gets the few rows that each of those gave, when the streams have come to their end
    */
   async *streamBetween(
     before: readonly string[],
-    sql: string,
+    streams: readonly string[],
     behind: readonly string[],
     answered: (answers: readonly (readonly RawRow[])[]) => void,
   ): AsyncGenerator<readonly RawRow[]> {
     if (!this.#settings.combines) {
       const answers = [];
       for (const each of before) answers.push(await this.raw(each));
-      yield* this.stream(sql);
+      for (const each of streams) yield* this.stream(each);
       for (const each of behind) answers.push(await this.raw(each));
       return answered(answers);
     }
-    const all = [...before, sql, ...behind];
-    const rows = new Map<number, RawRow[]>();
-    yield* this.#gather(all, new Rows(), { before: before.length, rows });
-    answered([...all.keys()].filter((at) => at !== before.length).map((at) => rows.get(at) ?? []));
+    const all = [...before, ...streams, ...behind];
+    const beside = { before: before.length, streams: streams.length, rows: new Map<number, RawRow[]>() };
+    yield* this.#gather(all, new Rows(), beside);
+    const places = [...before.keys(), ...[...behind.keys()].map((at) => before.length + streams.length + at)];
+    answered(places.map((at) => beside.rows.get(at) ?? []));
   }
 
   /** As `stream`, in batches of another kind. */
@@ -180,12 +199,13 @@ export class Session {
     gather: Gather<Batch>,
     beside?: Beside,
   ): AsyncGenerator<Batch> {
-    await this.#sendAhead();
-    for (const statement of statements) this.#tell(statement, []);
+    const all = [...this.#ahead, ...statements];
+    this.#ahead = [];
+    for (const statement of all) this.#tell(statement, []);
     const { side, deadline } = this.#settings;
     const giveUp = () => this.destroy();
     const waited = (ms: Milliseconds) => void (this.#waited += ms);
-    const sql = statements.join(';\n');
+    const sql = all.join(';\n');
     yield* streamRows(this.#connection, sql, { side, deadline, giveUp, waited }, gather, beside);
   }
 
@@ -238,7 +258,7 @@ export class Session {
     this.#tell(sql, values);
     const [result] = await this.#pass({
       sql: [...ahead, sql].join(';\n'),
-      values: values as unknown as string[],
+      ...(values.length === 0 ? {} : { values: values as unknown as string[] }),
       rowsAsArray,
       ...(cast === undefined ? {} : { typeCast: cast as never }),
       ...(infile === undefined ? {} : { infileStreamFactory: infile }),
@@ -287,6 +307,12 @@ export class Session {
       STATEMENTS.publish({ side: this.#settings.side, sql, values } satisfies Statement);
   }
 
+  /** What was not sent yet is not. A session that can't roll back is given up: its end rolls back. */
+  async rollback(): Promise<void> {
+    this.#ahead = [];
+    await this.run('ROLLBACK').catch(() => this.destroy());
+  }
+
   destroy(): void {
     this.#destroyed = true;
     sever(this.#connection);
@@ -308,9 +334,7 @@ export async function inTransaction<T>(
     await session.run('COMMIT');
     return result;
   } catch (error) {
-    // A session that can't roll back is given up: its end rolls back.
-    if (!(error instanceof TransientDatabaseError))
-      await session.run('ROLLBACK').catch(() => session.destroy());
+    if (!(error instanceof TransientDatabaseError)) await session.rollback();
     throw error;
   }
 }

@@ -226,7 +226,7 @@ async function attempt(
     return await judged(pair, () =>
       holdStill(pair, hold, async (source, target) => {
         const bytes = keys.length === 1 ? Number.POSITIVE_INFINITY : IMAGE_BYTES_MAX;
-        const { images } = await readImages(source, tracked.source(tableId), keys, { bytes });
+        const images = await readImages(source, { side: tracked.source(tableId), keys }, { bytes });
         const executor = await executorOf(pair, tracked, tableId);
         const onTarget = await readSide(executor, target, tracked.target(tableId), keys);
         const owners = [...images, ...onTarget.values()].map(({ tenant }) => tenant ?? UNRESOLVED);

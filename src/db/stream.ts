@@ -91,6 +91,8 @@ interface Reader extends Pick<Settings, 'side' | 'deadline'> {
 /** Answers in the packet of the rows: those of so many statements before theirs, and of what comes behind. */
 export interface Beside {
   readonly before: number;
+  /** So many statements give rows. */
+  readonly streams: number;
   /** By the place of the statement; kept, so they must be few. */
   readonly rows: Map<number, RawRow[]>;
 }
@@ -101,7 +103,7 @@ export async function* streamRows<Batch>(
   sql: string,
   { side, deadline, giveUp, waited }: Reader,
   gather: Gather<Batch>,
-  beside: Beside = { before: 0, rows: new Map() },
+  beside: Beside = { before: 0, streams: 1, rows: new Map() },
 ): AsyncGenerator<Batch> {
   const wire = core(connection);
   const waiting: Batch[] = [];
@@ -122,7 +124,7 @@ export async function* streamRows<Batch>(
       return lastPacket.call(this, packet, owner);
     }
     try {
-      if (place === beside.before) gather.row(packet, full);
+      if (isStream(beside, place)) gather.row(packet, full);
       else beside.rows.set(place, [...(beside.rows.get(place) ?? []), valuesOf(packet)]);
     } catch (error) {
       failure ??= error; // thrown here it would end the process
@@ -162,6 +164,9 @@ export async function* streamRows<Batch>(
     else giveUp();
   }
 }
+
+const isStream = ({ before, streams }: Beside, place: number): boolean =>
+  place >= before && place < before + streams;
 
 async function arrival(
   deadline: number,

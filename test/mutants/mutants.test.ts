@@ -18,6 +18,6 @@ it.each([...PROTOCOL, ...DIGESTS, ...OPERATIONS])('$name', async ({ file, find, 
     title
       .replace(/^by sql /, 'by %s ')
       .replace(/^\S+ is (open|closed)/, '%s is $1')
-      .replace(/^ADD COLUMN: /, '$what: '),
+      .replace(/^'ADD COLUMN': /, '$what: '),
   );
 });

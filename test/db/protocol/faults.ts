@@ -49,7 +49,7 @@ async function* followed(batches: Batches, afterStream: () => Promise<void>): Ba
 }
 
 const STREAMS = new Set<PropertyKey>(['stream', 'gather']);
-const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write', 'load', ...STREAMS]);
+const STATEMENTS = new Set<PropertyKey>(['raw', 'rows', 'run', 'write', 'writeAhead', 'load', ...STREAMS]);
 
 export class FaultyDatabase extends Database {
   readonly #interference: Interference;
@@ -88,17 +88,11 @@ export class FaultyDatabase extends Database {
             return answers;
           };
         if (name === 'streamBetween')
-          return (ahead: readonly string[], sql: string, behind: readonly string[], answered: unknown) => {
-            const statements = [...ahead, sql, ...behind];
-            for (const each of statements) at('before', side, each);
-            const answer = value.call(
-              target,
-              ahead.map(sent),
-              sent(sql),
-              behind.map(sent),
-              answered,
-            ) as Batches;
-            for (const each of statements) at('sent', side, each);
+          return (...packet: [...(readonly string[])[], unknown]) => {
+            const [answered, ...parts] = [packet.at(-1), ...(packet.slice(0, -1) as string[][])];
+            for (const each of parts.flat()) at('before', side, each);
+            const answer = value.call(target, ...parts.map((part) => part.map(sent)), answered) as Batches;
+            for (const each of parts.flat()) at('sent', side, each);
             return afterStream === undefined ? answer : followed(answer, afterStream);
           };
         if (!STATEMENTS.has(name)) return method;
