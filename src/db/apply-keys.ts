@@ -5,14 +5,14 @@
  * Where nothing but its key makes a row of the target unique, the image replaces the row, which a server does by an
  * update in place; elsewhere all the keys are deleted first, since a REPLACE would delete whichever row holds a value.
  */
-import type { Table } from './catalog.ts';
-import type { Session } from './database.ts';
+import type { Database, Session } from './database.ts';
 import { onlyPrimaryIsUnique } from './fingerprint.ts';
 import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, type Budget } from './image-rows.ts';
 import { journalTenantsSql } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
-import { ownersOf, picturesOf, type FewKeys, type Picture } from './pictures.ts';
+import { ownersOf, picturesOf, type KeysOf, type Picture } from './pictures.ts';
 import { assertShapes } from './shapes.ts';
+import { qualified } from './sql.ts';
 import type { TrackedTable } from './tenancy.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
@@ -63,41 +63,58 @@ export async function applyKeys(
   reached: Reached,
 ): Promise<() => Promise<void>> {
   const { tracked, method } = sides;
-  const few: FewKeys[] = [];
-  for (const [id, set] of keys) {
-    const isStreamed = set.size >= STREAMED_MIN && method === 'load-data' && isReplacing(tracked, id);
-    if (!isStreamed) {
-      few.push({ id, keys: [...set] });
-      continue;
-    }
-    reached.writing = tracked.target(id);
-    await streamTable(sides, id, [...set], budget);
+  const isStreamed = (id: number): boolean =>
+    keys.get(id)!.size >= STREAMED_MIN && method === 'load-data' && isReplacing(tracked, id);
+  const all = [...keys].map(([id, set]): KeysOf => ({ id, keys: [...set] }));
+  // Before anything is written: an owner is found through its parents.
+  const pictures = await picturesOf(
+    sides,
+    all.filter(({ id }) => !isStreamed(id)),
+    budget,
+  );
+  assertLocked(sides, pictures.flatMap(tenantsOf));
+  for (const many of all.filter(({ id }) => isStreamed(id))) {
+    reached.writing = tracked.target(many.id);
+    await streamTable(sides, many, budget);
   }
-  const pictures = await picturesOf(sides, few, budget);
-  for (const one of pictures) assertCovered(sides, one);
   return async () => {
     for (const one of pictures) {
-      reached.writing = tracked.target(one.id);
-      // The last only: an error is one of `reached.writing`.
-      const isAhead = one === pictures.at(-1) && !WARNS.has(reached.writing.table);
+      const side = tracked.target(one.id);
+      reached.writing = side;
+      // The last only: what an earlier one met would be known when the next one is sent, and taken for its fault.
+      const isAhead = one === pictures.at(-1) && !warns(sides.pair.target, side);
       await writeKeys(sides, one, isAhead);
     }
   };
 }
 
-/** Whatever is written to these warns: mostly of a word, such as utf8mb3. */
-const WARNS = new WeakSet<Table>();
+/** Tables of a target where what is written warns, if only of a word such as utf8mb3. */
+const WARNS = new WeakMap<Database, Set<string>>();
 
-/** From now on its rows are written one statement a packet, and each warning is looked at. */
-export const hasWarnedOf = ({ table }: TrackedTable): void => void WARNS.add(table);
+const warns = (target: Database, { table }: TrackedTable): boolean =>
+  WARNS.get(target)?.has(qualified(table.schema, table.name)) === true;
+
+/**
+ * From now on its rows are written one statement a packet, and each warning is looked at.
+ *
+ * @returns false: they were already
+ */
+export function rememberWarning(target: Database, side: TrackedTable): boolean {
+  if (warns(target, side)) return false;
+  const name = qualified(side.table.schema, side.table.name);
+  WARNS.set(target, (WARNS.get(target) ?? new Set()).add(name));
+  return true;
+}
 
 /** Where an image replaces the row of its key. */
 const isReplacing = (tracked: Tracked, id: number): boolean =>
   onlyPrimaryIsUnique(tracked.shape('target', id), tracked.target(id).table);
 
-function assertCovered(sides: Sides, { owners, journaling, images }: Picture): void {
-  assertLocked(sides, [...journaling, ...owners, ...images.flatMap(({ tenant }) => tenant ?? [])]);
-}
+const tenantsOf = ({ owners, journaling, images }: Picture): string[] => [
+  ...journaling,
+  ...owners,
+  ...images.flatMap(({ tenant }) => tenant ?? []),
+];
 
 function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
   const missing = [...new Set(tenants)].filter((tenant) => !locked.has(tenant));
@@ -109,7 +126,7 @@ const isMoved = ({ mirrored }: Sides, tenant: string | null): boolean =>
   tenant !== null && mirrored.has(tenant);
 
 /** The images replace the rows, and what has none is deleted: in that order, since absence is known at the end. */
-async function streamTable(sides: Sides, id: number, keys: readonly string[], budget: Budget): Promise<void> {
+async function streamTable(sides: Sides, { id, keys }: KeysOf, budget: Budget): Promise<void> {
   const { pair, tracked, source, target } = sides;
   const [journaled, owners] = await together(
     source.rows(journalTenantsSql(source, pair.control, id, keys)),

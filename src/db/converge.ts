@@ -15,7 +15,7 @@
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { hasWarned, type Session } from './database.ts';
-import { applyKeys, hasWarnedOf, LocksMissing, type Keys, type Reached } from './apply-keys.ts';
+import { applyKeys, LocksMissing, rememberWarning, type Keys, type Reached } from './apply-keys.ts';
 import { uniqueHolders } from './holders.ts';
 import { IMAGE_BYTES_MAX, ImagesTooLarge, type Budget } from './image-rows.ts';
 import {
@@ -70,6 +70,8 @@ export interface Converged {
 
 type Step =
   | { readonly kind: 'busy' }
+  /** As it was. */
+  | { readonly kind: 'again' }
   | { readonly kind: 'extend'; readonly tenants: readonly string[]; readonly keys: Keys }
   /** Rows of this size: so many journal rows fit. */
   | { readonly kind: 'smaller'; readonly limit: number }
@@ -100,6 +102,7 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
       journal = { ...journal!, limit: step.limit };
       continue;
     }
+    if (step.kind === 'again') continue;
     if (step.kind === 'busy') return BUSY;
     if (step.kind === 'done') {
       const { ids, lastIds, full, covered } = step.batch;
@@ -161,10 +164,7 @@ async function stepAfter(
   if (error instanceof LocksMissing) return { kind: 'extend', tenants: error.tenants, keys: new Map() };
   if (error instanceof ImagesTooLarge && journal !== null && journal.limit > 1)
     return { kind: 'smaller', limit: Math.max(1, Math.min(journal.limit - 1, error.fit >> 1)) };
-  if (hasWarned(error) && writing !== null) {
-    hasWarnedOf(writing);
-    return { kind: 'extend', tenants: [], keys: new Map() };
-  }
+  if (hasWarned(error) && writing !== null && rememberWarning(pair.target, writing)) return { kind: 'again' };
   if (error instanceof DatabaseError && error.errno === 1062 && writing !== null)
     return extendByHolders(pair, tracked, writing, keys!.get(writing.id) ?? new Set());
   return explained(pair, tracked, keys?.keys() ?? tracked.all().map(({ id }) => id), error);

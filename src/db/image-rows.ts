@@ -89,10 +89,10 @@ export async function readImagesOfEach(
       if (budget.bytes < 0) throw new ImagesTooLarge(count);
       count += 1;
       const [at, place, own, tenant, ...values] = row;
-      const { keys } = asked[numberOf(at!)]!;
-      const byKey = found[numberOf(at!)]!;
+      const table = numberOf(at!);
+      const byKey = found[table]!;
       const text = own!.toString('latin1');
-      const asking = keys[numberOf(place!)]!;
+      const asking = asked[table]!.keys[numberOf(place!)]!;
       const known = byKey.get(text);
       if (known === undefined) byKey.set(text, { tenant: textOf(tenant!), values, askedBy: [asking] });
       else known.askedBy.push(asking);

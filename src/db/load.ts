@@ -117,7 +117,7 @@ const LOADED_BYTES_MIN = 64 * 1024;
 interface Way {
   readonly method: LoadMethod;
   readonly isReplacing: boolean;
-  /** One statement may be sent with what is sent next, as `Session.writeAhead`. */
+  /** Little may be sent with what is sent next, as `Session.writeAhead`. */
   readonly isAhead?: boolean;
 }
 

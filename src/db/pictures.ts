@@ -10,13 +10,13 @@ import { shapesBeside } from './shapes.ts';
 import { together } from './together.ts';
 import type { Pair, Tracked } from './tracked.ts';
 
-export interface FewKeys {
-  /** Of the table. */
+/** Keys of one table. */
+export interface KeysOf {
   readonly id: number;
   readonly keys: readonly string[];
 }
 
-export interface Picture extends FewKeys {
+export interface Picture extends KeysOf {
   readonly images: readonly Image[];
   /** Tenants that have a journal row for one of the keys. */
   readonly journaling: readonly string[];
@@ -32,11 +32,18 @@ interface Sides {
   readonly target: Session;
 }
 
+/** Tables of one packet: the target is silent meanwhile, and ends a session that is so for too long. */
+const AT_ONCE = 8;
+
 /** Both sides at once. */
-export async function picturesOf(sides: Sides, few: readonly FewKeys[], budget: Budget): Promise<Picture[]> {
-  if (few.length === 0) return [];
-  const [owners, sources] = await together(ownersOf(sides, few), onSource(sides, few, budget));
-  return sources.map((one, at) => ({ ...one, owners: owners[at]! }));
+export async function picturesOf(sides: Sides, all: readonly KeysOf[], budget: Budget): Promise<Picture[]> {
+  const pictures: Picture[] = [];
+  for (let at = 0; at < all.length; at += AT_ONCE) {
+    const few = all.slice(at, at + AT_ONCE);
+    const [owners, sources] = await together(ownersOf(sides, few), onSource(sides, few, budget));
+    pictures.push(...sources.map((one, place) => ({ ...one, owners: owners[place]! })));
+  }
+  return pictures;
 }
 
 /**
@@ -46,7 +53,7 @@ export async function picturesOf(sides: Sides, few: readonly FewKeys[], budget: 
  */
 export async function ownersOf(
   { tracked, target }: Pick<Sides, 'tracked' | 'target'>,
-  few: readonly FewKeys[],
+  few: readonly KeysOf[],
 ): Promise<string[][]> {
   const shapes = shapesBeside(tracked, 'target', idsOf(few));
   const answers = await target.rowsOfEach([
@@ -59,7 +66,7 @@ export async function ownersOf(
 
 async function onSource(
   { pair, tracked, source }: Omit<Sides, 'target'>,
-  few: readonly FewKeys[],
+  few: readonly KeysOf[],
   budget: Budget,
 ): Promise<Omit<Picture, 'owners'>[]> {
   const shapes = shapesBeside(tracked, 'source', idsOf(few));
@@ -76,4 +83,4 @@ async function onSource(
   }));
 }
 
-const idsOf = (few: readonly FewKeys[]): number[] => few.map(({ id }) => id);
+const idsOf = (few: readonly KeysOf[]): number[] => few.map(({ id }) => id);

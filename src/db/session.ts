@@ -57,11 +57,11 @@ export interface Statement {
 /** Warnings about a word of the statement, such as utf8mb3, not about a value. */
 const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
 
-/** Of a statement right before it in the packet; asking for the count keeps the warnings as they are. */
+/** Asks of the statement right before it in the packet; the warnings themselves are gone then. */
 const FAIL_IF_WARNED = 'DO IF(@@warning_count = 0, 0, (SELECT 1 UNION ALL SELECT 2))';
 const MORE_THAN_ONE_ROW = 1242;
 
-/** Did a `writeAhead` warn? `write` says of what. */
+/** Did a `writeAhead` warn? Written again by `write`, it is said of what. */
 export const hasWarned = (error: unknown): boolean =>
   error instanceof DatabaseError && error.errno === MORE_THAN_ONE_ROW;
 
@@ -148,10 +148,11 @@ export class Session {
 
   /**
    * As `write`, sent with what is sent next where the session combines them: that is not carried out if this fails, or
-   * warns of whatever it may be (`hasWarned`).
+   * warns of whatever it may be (`hasWarned`). MariaDB's DO never fails.
    */
   async writeAhead(sql: string): Promise<void> {
-    if (this.#settings.combines) this.#ahead = [...this.#ahead, sql, FAIL_IF_WARNED];
+    if (this.#settings.combines && this.#server()?.flavour === 'mysql')
+      this.#ahead = [...this.#ahead, sql, FAIL_IF_WARNED];
     else await this.write(sql);
   }
 
@@ -258,7 +259,7 @@ export class Session {
     this.#tell(sql, values);
     const [result] = await this.#pass({
       sql: [...ahead, sql].join(';\n'),
-      ...(values.length === 0 ? {} : { values: values as unknown as string[] }),
+      values: values as unknown as string[],
       rowsAsArray,
       ...(cast === undefined ? {} : { typeCast: cast as never }),
       ...(infile === undefined ? {} : { infileStreamFactory: infile }),

@@ -88,7 +88,10 @@ interface Reader extends Pick<Settings, 'side' | 'deadline'> {
   readonly waited: (ms: Milliseconds) => void;
 }
 
-/** Answers in the packet of the rows: those of so many statements before theirs, and of what comes behind. */
+/**
+ * Answers in the packet of the rows: those of so many statements before theirs, and of what comes behind. One that
+ * gives no rows at all, such as BEGIN, is not counted.
+ */
 export interface Beside {
   readonly before: number;
   /** So many statements give rows. */

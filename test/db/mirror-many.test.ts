@@ -15,11 +15,12 @@ import { column, dump, useFixture } from '../support/pair.ts';
 import { stackInfo } from '../support/stack.ts';
 import { FaultyDatabase } from './protocol/faults.ts';
 
-const NAMES = ['items', 'codes', 'slots'] as const;
+const NAMES = ['items', 'codes', 'slots', 'seats'] as const;
 const fixture = useFixture([
   "CREATE TABLE items (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, kind ENUM('a','b') NOT NULL DEFAULT 'a', KEY (tenant_id))",
   'CREATE TABLE codes (id VARCHAR(20) COLLATE utf8mb4_general_ci PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, KEY (tenant_id))',
   'CREATE TABLE slots (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL, KEY (tenant_id))',
+  'CREATE TABLE seats (id INT PRIMARY KEY, tenant_id VARCHAR(20) NOT NULL, n INT NOT NULL UNIQUE, KEY (tenant_id))',
 ]);
 
 const ROWS = 700;
@@ -45,7 +46,7 @@ async function expectEqual(): Promise<void> {
 beforeAll(async () => {
   const { install, start, sql } = fixture();
   await sql('target', 'ALTER TABLE slots ADD UNIQUE KEY (n)');
-  await install({ items: column(), codes: column(), slots: column() });
+  await install({ items: column(), codes: column(), slots: column(), seats: column() });
   for (const tenant of ['ant', 'bee']) await start(tenant);
   const owner = "ELT(1 + i % 7, 'bee', 'cat', 'ant', 'ant', 'ant', 'ant', 'ant')";
   await sql('source', `INSERT INTO items (id, tenant_id, n) SELECT i, ${owner}, i FROM ${NUMBERS}`);
@@ -115,6 +116,23 @@ it('an image that belongs to a tenant that is not locked yet is written under it
     expect(await rows('target', 'SELECT id FROM items WHERE id > 10000')).toEqual([]);
   });
   await converged;
+  await expectEqual();
+});
+
+it('a unique value that a row beside the batch still holds is found in the packet of the COMMIT, too', async () => {
+  const { pair, tracked, sql } = fixture();
+  await mirrorAll();
+  await sql('source', "INSERT INTO seats VALUES (1, 'ant', 1), (2, 'bee', 2)");
+  await mirrorAll();
+  await sql('source', 'UPDATE seats SET n = 0 WHERE id = 2; UPDATE seats SET n = 3 - id');
+  await sql('source', 'UPDATE items SET n = -2 WHERE id = 3');
+  const keyed = (name: string, id: number): [number, Set<string>] => [
+    tracked.byName(name).id,
+    new Set([encodeKey([String(id)])]),
+  ];
+  const keys = new Map([keyed('items', 3), keyed('seats', 1)]);
+  await converge(pair, tracked, { tenants: ['ant', 'bee'], journal: null, keys });
+  await pair.source.run(`DELETE FROM \`${pair.control}\`.journal`);
   await expectEqual();
 });
 

@@ -39,7 +39,7 @@ export const PROTOCOL: readonly Mutant[] = [
   },
   {
     name: 'whoever else journaled a key is not asked for',
-    file: 'src/db/apply-keys.ts', find: '[...journaling, ...owners, ...images', put: '[...owners, ...images',
+    file: 'src/db/apply-keys.ts', find: '  ...journaling,\n', put: '',
     test: 'test/db/protocol/journaled-keys.test.ts', title: 'waits for the tenant that has journaled the key before',
   },
   {

@@ -101,7 +101,7 @@ export class FaultyDatabase extends Database {
           if (before !== undefined && !STREAMS.has(name))
             return before(side, sql).then(() => method(sent(sql), ...rest));
           const answer = method(sent(sql), ...rest);
-          at('sent', side, sql);
+          if (name !== 'writeAhead') at('sent', side, sql);
           return STREAMS.has(name) && afterStream !== undefined
             ? followed(answer as Batches, afterStream)
             : answer;
