@@ -163,8 +163,10 @@ export class Context {
   }
 
   actor(): string {
-    const given = this.#input.text('actor') ?? this.env['SWITCHBACK_ACTOR'] ?? '';
-    const actor = oneLine(given) || osUser();
+    const given = this.#input.text('actor');
+    if (given?.trim() === '')
+      throw new CliFailure('usage', '--actor is empty; give your name, or leave it out');
+    const actor = oneLine(given ?? this.env['SWITCHBACK_ACTOR'] ?? '') || osUser();
     if (actor === '')
       throw new CliFailure('usage', 'who are you? give --actor NAME, or set SWITCHBACK_ACTOR');
     return actor.slice(0, 255);

@@ -30,9 +30,9 @@ export const dryRun = dryRunOf(async (context, input) => {
 });
 
 export const run: Handler = async (context, input) => {
-  const done = await rollBack(context, input, await named(context, input));
+  const done = await rollBack(context, input, await named(context, input), true);
   const paused = await pauseFleet(context);
-  return { ...done, kind: 'ok', data: { ...done.data, fleet: paused }, lines: [...done.lines, paused] };
+  return { ...done, data: { ...done.data, fleet: paused }, lines: [...done.lines, paused] };
 };
 
 async function tenantsIn(context: Context, wave: string): Promise<string[]> {

@@ -28,7 +28,10 @@ interface Refused {
   readonly why: string;
 }
 
-export const run: Handler = async (context, input) => rollBack(context, input, namedBy(input));
+export const run: Handler = async (context, input) => {
+  const named = namedBy(input);
+  return rollBack(context, input, named, named === null);
+};
 
 export const dryRun = dryRunOf((context, input) => previewRollBack(context, namedBy(input)));
 
@@ -58,11 +61,15 @@ export async function previewRollBack(
   };
 }
 
-/** @param named null: every tenant; those that do not read from the target are only listed */
+/**
+ * @param named null: every tenant
+ * @param areMany not named one by one: those that do not read from the target are only listed
+ */
 export async function rollBack(
   context: Context,
   input: Input,
   named: readonly string[] | null,
+  areMany: boolean,
 ): Promise<Outcome> {
   const who = await context.who();
   const pair = await context.pair();
@@ -78,18 +85,19 @@ export async function rollBack(
     : `${away ?? 'The plan names no Redis'}: the nodes find the flip at their poll`;
   const last = flipped.at(-1);
   const followed = last === undefined ? null : await awaitNodes(pair, last, NODES_WITHIN);
-  const all = named === null;
   return {
     data: { requestId, published, nodes: followed, flipped: flipped.map(shown), refused },
     lines: [
       ...flipped.map(
         (row) => `${oneLine(row.tenant)}: reads come from the source (shadow-read, epoch ${row.epoch}).`,
       ),
-      ...refused.map(({ tenant, why }) => `${oneLine(tenant)}: refused: ${why}.`),
-      ...summary({ flipped, followed, redis, all }),
+      ...refused.map(
+        ({ tenant, why }) => `${oneLine(tenant)}: ${areMany ? 'left alone' : 'refused'}: ${why}.`,
+      ),
+      ...summary({ flipped, followed, redis, all: named === null }),
     ],
     next: flipped.slice(0, NEXT_MAX).map((row) => context.line('why', row.tenant)),
-    kind: kindOf({ refused, all, followed }),
+    kind: kindOf({ refused, areMany, followed }),
   };
 }
 
@@ -130,17 +138,17 @@ function summary({ flipped, followed, redis, all }: Summary): string[] {
   ];
 }
 
-/** With --all the others are only listed: every tenant that read from the target was flipped. */
+/** Of many, every tenant that read from the target was flipped. */
 function kindOf({
   refused,
-  all,
+  areMany,
   followed,
 }: {
   refused: readonly Refused[];
-  all: boolean;
+  areMany: boolean;
   followed: Followed | null;
 }) {
-  if (refused.length > 0 && !all) return 'refused' as const;
+  if (refused.length > 0 && !areMany) return 'refused' as const;
   return followed !== null && followed.following < followed.live ? ('timed-out' as const) : ('ok' as const);
 }
 

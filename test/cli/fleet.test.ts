@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 
 import { readRoster } from '../../src/db/fleet.ts';
 import { qualified } from '../../src/db/sql.ts';
-import { readStages } from '../../src/db/stages.ts';
+import { endLease, readStages, renewLease } from '../../src/db/stages.ts';
 import { useWorld, WAVE } from '../support/world.ts';
 import { switchbackHere, useFolder, writePlan } from './switchback.ts';
 
@@ -108,6 +108,16 @@ it('puts the reads of a wave back, pauses the fleet, and every workflow takes it
   await expect.poll(async () => (await say(['status'])).json['mode'], { timeout: 20_000 }).toBe('paused');
   await world().until('bee', 'shadow', 'stopped');
   expect(await world().stage('ant')).toBe('read-target');
+});
+
+it('says, exit 6, that a live node does not follow', async () => {
+  const { pair } = world();
+  const node = { node: 'frozen', service: 'portal', version: 0 };
+  await renewLease(pair.source, pair.control, { ...node, leaseMs: 60_000 });
+  const said = await say(['rollback', '--wave', 'internal', ...because]);
+  expect(said.code, said.all).toBe(6);
+  expect(said.json).toMatchObject({ flipped: [{ tenant: 'ant' }] });
+  await endLease(pair.source, pair.control, node.node);
 });
 
 it('puts a thousand tenants back in one go, with Temporal and Redis down', async () => {
