@@ -50,6 +50,7 @@ describe('words that are wrong', () => {
     ['pause'],
     ['pause', 'acme'],
     ['pause', 'acme', '--reason', ' '],
+    ['pause', 'acme', '--reason', 'x', '--actor', ''],
     ['pause', 'acme', '--raeson', 'x'],
     ['pause', 'acme', 'globex', '--reason', 'x'],
     ['pause', 'acme', '--reason', 'x', '--expect-phase', 'shadows'],
