@@ -116,6 +116,17 @@ it('shows a write from before the flip to the first read after it', async () => 
   expect(await bodies(router, 'flipped')).toContain('just before');
 });
 
+it('does not go back behind what it read before the flip, whoever wrote it', async () => {
+  await marked('seen');
+  const router = await open({ pollMs: 20 });
+  await fixture().sql('source', "INSERT INTO messages (tenant_id, body) VALUES ('seen', 'foreign')");
+  expect(await bodies(router, 'seen')).toContain('foreign');
+
+  await flip('seen', 'read-target');
+  await until(() => router.stage('seen') === 'read-target', 'the node follows');
+  expect(await bodies(router, 'seen')).toContain('foreign');
+});
+
 it('lets a read inside a write join its transaction', async () => {
   await marked('nested');
   await flip('nested', 'read-target');

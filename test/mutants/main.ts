@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 import Table from 'cli-table3';
 
 import { startStack } from '../../src/stack/start.ts';
+import { APPLICATION } from './application.ts';
 import { DIGESTS } from './digest.ts';
 import type { Mutant } from './mutant.ts';
 import { OPERATIONS } from './operations.ts';
@@ -39,7 +40,7 @@ const PATIENCE_MS = 240_000;
 type Outcome = 'passed' | 'failed' | 'hung' | 'not run';
 
 async function main(chosen: readonly string[]): Promise<number> {
-  const mutants = [...PROTOCOL, ...DIGESTS, ...OPERATIONS].filter(
+  const mutants = [...PROTOCOL, ...DIGESTS, ...OPERATIONS, ...APPLICATION].filter(
     ({ name }) => chosen.length === 0 || chosen.some((part) => name.includes(part)),
   );
   const copy = await mkdtemp(join(tmpdir(), 'switchback-mutants-'));
