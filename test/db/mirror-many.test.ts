@@ -136,11 +136,10 @@ it('a unique value that a row beside the batch still holds is found in the packe
   await expectEqual();
 });
 
-it('a batch that fails at its end has written nothing, whether it was sent or not', async () => {
-  const { pair, tracked, sql, rows } = fixture();
-  await mirrorAll();
-  const target = new FaultyDatabase(
-    { side: 'target', url: stackInfo().targetUrl },
+/** One of the two sides fails its COMMIT. */
+const dying = (side: 'source' | 'target', url: string): FaultyDatabase =>
+  new FaultyDatabase(
+    { side, url },
     {
       withoutLock: false,
       at(moment, _, text) {
@@ -148,14 +147,29 @@ it('a batch that fails at its end has written nothing, whether it was sent or no
       },
     },
   );
+
+it('a batch that fails at its end has written nothing, whether it was sent or not', async () => {
+  const { pair, tracked, sql, rows } = fixture();
+  await mirrorAll();
+  const target = dying('target', stackInfo().targetUrl);
   await sql('source', 'UPDATE items SET n = -1 WHERE id = 10001');
   await sql('source', 'DELETE FROM items WHERE id = 10002');
   await sql('source', 'UPDATE slots SET n = -1 WHERE id = 1');
-  const dying = new Mirror({ ...pair, target }, tracked);
-  for (const tenant of ['ant', 'bee']) await expect(dying.drain(tenant)).rejects.toThrow('crashed');
+  const mirror = new Mirror({ ...pair, target }, tracked);
+  for (const tenant of ['ant', 'bee']) await expect(mirror.drain(tenant)).rejects.toThrow('crashed');
   expect(await rows('target', 'SELECT id FROM items WHERE n = -1')).toEqual([]);
   expect(await rows('target', 'SELECT id FROM slots WHERE n = -1')).toEqual([]);
   await target.close();
   await mirrorAll();
+  await expectEqual();
+});
+
+it('a snapshot that does not end well costs nothing: all of it was read', async () => {
+  const { pair, tracked, sql } = fixture();
+  await mirrorAll();
+  const source = dying('source', stackInfo().sourceUrl);
+  await sql('source', 'UPDATE items SET n = -3 WHERE id = 4');
+  await new Mirror({ ...pair, source }, tracked).mirrorTenant('ant', null);
+  await source.close();
   await expectEqual();
 });

@@ -14,7 +14,6 @@ const STEPS = {
   'delete':         ['target', /^DELETE .* FROM/],
   'insert':         ['target', /^((INSERT|REPLACE) INTO .* VALUES \(|LOAD DATA)/],
   'turn':           ['target', /mirror_turn`.*ON DUPLICATE/],
-  'commit-source':  ['source', /^COMMIT$/],
   'commit-target':  ['target', /^COMMIT$/],
   'journal-delete': ['source', /^DELETE .*`journal` FROM/],
 } as const satisfies Record<string, readonly ['source' | 'target', RegExp]>;
