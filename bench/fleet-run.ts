@@ -29,7 +29,9 @@ export interface FleetFound {
   readonly seconds: number;
   /** Of each tenant, from its start to ramp. */
   readonly tenantSeconds: readonly number[];
-  /** The most that one worker process ever held. */
+  /** The most that one worker process ever held, until the last tenant is in ramp. */
+  readonly workerRampMb: number;
+  /** … and over everything, with everybody's rollback. */
   readonly workerPeakMb: number;
   /** Median of ten tenants' histories when all are in ramp. */
   readonly events: number;
@@ -60,6 +62,7 @@ export async function runFleet(size: number, workers: number): Promise<FleetFoun
     await order(env, 'fleet', 'start');
     await everybody(source, size, "phase = 'ramp'", 'in ramp');
     const seconds = (performance.now() - began) / 1_000;
+    const workerRampMb = await peak(running);
     const events = await eventsOf(stack.temporal.address, tenants);
     const asked = performance.now();
     const [, rollbackMs] = await Promise.all([
@@ -71,7 +74,8 @@ export async function runFleet(size: number, workers: number): Promise<FleetFoun
     return {
       seconds,
       tenantSeconds: await tenantSeconds(source),
-      workerPeakMb: Math.max(...(await Promise.all(running.map(({ pid }) => memory(pid!, 'VmHWM'))))),
+      workerRampMb,
+      workerPeakMb: await peak(running),
       events,
       rollbackMs,
       adoptedMs,
@@ -85,6 +89,9 @@ export async function runFleet(size: number, workers: number): Promise<FleetFoun
     await rm(folder, { recursive: true, force: true });
   }
 }
+
+const peak = async (running: readonly ChildProcess[]): Promise<number> =>
+  Math.max(...(await Promise.all(running.map(({ pid }) => memory(pid!, 'VmHWM')))));
 
 /** Moments where a plan has days; what goes on in ramp stays rare, as it is beside a soak of days. */
 const planOf = (tenants: readonly string[]) => ({

@@ -36,6 +36,7 @@ export async function run(): Promise<Result> {
       twoWorkersSecondsPerTenant: rounded(median(two.map(perTenant))),
       tenantMedianSeconds: rounded(median(large.tenantSeconds)),
       tenantSlowestSeconds: rounded(Math.max(...large.tenantSeconds)),
+      workerRampMb: rounded(large.workerRampMb),
       workerPeakMb: rounded(large.workerPeakMb),
       eventsPerTenant: large.events,
       rollbackAllMs: rounded(large.rollbackMs),
@@ -53,7 +54,7 @@ async function told(size: number, workers: number): Promise<FleetFound> {
   const found = await runFleet(size, workers);
   const slowest = Math.max(...found.tenantSeconds);
   say(
-    `${size} tenants, ${workers} worker${workers === 1 ? '' : 's'}: ${rounded(found.seconds)} s, the slowest ${rounded(slowest)} s, ${rounded(found.workerPeakMb)} MB, everybody back after ${rounded(found.rollbackMs)} ms, taken up after ${rounded(found.adoptedMs)} ms`,
+    `${size} tenants, ${workers} worker${workers === 1 ? '' : 's'}: ${rounded(found.seconds)} s, the slowest ${rounded(slowest)} s, ${rounded(found.workerRampMb)} MB in ramp, ${rounded(found.workerPeakMb)} MB at the most, everybody back after ${rounded(found.rollbackMs)} ms, taken up after ${rounded(found.adoptedMs)} ms`,
   );
   return found;
 }

@@ -1,7 +1,7 @@
 /** What was typed after a command, as its handler reads it. */
 import { InvalidArgumentError } from 'commander';
 
-import { parseDuration } from '../domain/duration.ts';
+import { DAY, parseDuration } from '../domain/duration.ts';
 import { nearest } from '../domain/nearest.ts';
 import { isPhase, PHASES } from '../domain/phase.ts';
 
@@ -68,6 +68,9 @@ export function buildId(text: string): string {
   throw new InvalidArgumentError('give up to 100 letters, digits, dots and dashes, such as v2 or a commit');
 }
 
+/** Whoever opens a gate for longer has changed the plan. */
+const UNTIL_MAX = 366 * DAY;
+
 /** @returns an ISO time; a duration counts from now. */
 export function until(text: string): string {
   const duration = parseDuration(text);
@@ -75,6 +78,8 @@ export function until(text: string): string {
   if (Number.isNaN(at) || at > 8.64e15)
     throw new InvalidArgumentError('give a time such as 2026-12-01T00:00:00Z, or a duration such as 3d');
   if (at <= Date.now()) throw new InvalidArgumentError('it lies in the past, give a later time');
+  if (at > Date.now() + UNTIL_MAX)
+    throw new InvalidArgumentError('it lies more than a year ahead, give an earlier time: it can be waived again');
   return new Date(at).toISOString();
 }
 

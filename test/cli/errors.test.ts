@@ -56,6 +56,7 @@ describe('words that are wrong', () => {
     ['pause', 'acme', '--reason', 'x', '--expect-phase', 'shadows'],
     ['waive', 'acme', '--gate', 'soak', '--until', 'soon', '--reason', 'x'],
     ['waive', 'acme', '--gate', 'soak', '--until', '2020-01-01', '--reason', 'x'],
+    ['waive', 'acme', '--gate', 'soak', '--until', '9999d', '--reason', 'x'],
     ['waive', 'acme', '--reason', 'x'],
     ['set-pace', 'acme', '--rows-per-second', '-1', '--reason', 'x'],
     ['set-pace', 'acme', '--reason', 'x'],
