@@ -1,7 +1,7 @@
 /** Reconcile passes, and the wait for gates: long, cheap, and they report only what changes a decision. */
 import { heartbeat, sleep } from '@temporalio/activity';
 
-import type { Milliseconds } from '../src/domain/duration.ts';
+import { MINUTE, type Milliseconds } from '../src/domain/duration.ts';
 import { lookPace } from '../src/domain/look-pace.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { PHASES } from '../src/domain/phase.ts';
@@ -38,7 +38,7 @@ export interface ReconcileActivities {
   /**
    * Waits until every gate is open, or somebody changed the stage, or `every` is over.
    *
-   * Looks as often as `lookPace` says, but returns early for a changed
+   * Looks as often as `lookPace` says, and when the stage changes, but returns early for a changed
    * set of closed gates only after an eighth of `every`: six weeks of a flapping gate must not fill the history.
    */
   readonly awaitGates: (input: Omit<GateQuestion, 'runId'> & { every: Milliseconds }) => Promise<GateAnswer>;
@@ -92,8 +92,9 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
       const question: GateQuestion = { ...input, runId: activityInfo().workflowExecution?.runId ?? '' };
       const started = Date.now();
       let first: string | null = null;
+      const beatMax = (activityInfo().heartbeatTimeoutMs ?? MINUTE) / 3;
       for (;;) {
-        const stood = await standing(deps, question.tenant);
+        const stage = await readStage(pair.source, pair.control, question.tenant);
         const answer = await judgeNow(deps, question);
         await noteWaiting(deps, question, answer);
         const waitsFor = closed(answer);
@@ -104,19 +105,40 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
           return answer;
         const pace = lookPace(Math.max(0, Date.now() - question.since));
-        for (let idle = 0; idle === 0 || idle < Math.min(pace.gates, every - waited); idle += pace.stage) {
-          await sleep(pace.stage);
+        const until = Date.now() + Math.min(pace.gates, every - waited);
+        for (let left = until - Date.now(); left > 0; left = until - Date.now()) {
+          const version = stage?.version ?? 0;
+          const isHeard = await heardWithin(
+            deps,
+            question.tenant,
+            version,
+            Math.min(left, pace.beat, beatMax),
+          );
           heartbeat({ waitsFor });
-          if ((await standing(deps, question.tenant)) !== stood) break;
+          if (isHeard) break;
         }
       }
     },
   });
 }
 
-/** Changes with whatever flips the tenant's reads or makes them dirty. */
-const standing = async ({ pair }: Deps, tenant: string): Promise<string> =>
-  JSON.stringify(await readStage(pair.source, pair.control, tenant));
+/** @returns whether the tenant's stage changed meanwhile */
+async function heardWithin(
+  { stages }: Deps,
+  tenant: string,
+  version: number,
+  ms: Milliseconds,
+): Promise<boolean> {
+  const leaving = new AbortController();
+  try {
+    return await Promise.race([
+      sleep(ms).then(() => false),
+      stages.changed(tenant, version, leaving.signal).then(() => true),
+    ]);
+  } finally {
+    leaving.abort();
+  }
+}
 
 const closed = (answer: GateAnswer): string =>
   answer.verdicts

@@ -30,6 +30,7 @@ import {
   trackedCache,
 } from './connect.ts';
 import { MirrorLoop } from './db/mirror-loop.ts';
+import { StageWatch } from './db/stage-watch.ts';
 import type { Pair } from './db/tracked.ts';
 import { deploymentName, taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
@@ -99,6 +100,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
     pair,
     throttle,
     publish: publisher.publish,
+    stages: new StageWatch(pair),
     tracked: trackedCache(pair),
     askProbe: (call) => (probe === null ? Promise.resolve(null) : askProbe(probe, call)),
   };

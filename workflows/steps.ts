@@ -103,7 +103,7 @@ async function passGates(run: TenantRun): Promise<Outcome> {
     const answer =
       look === 1
         ? await control(plan.name, `look at the gates of ${phase}`).judge(question)
-        : await waiting(plan.name, `wait for the gates of ${phase}`, every).awaitGates({
+        : await waiting(plan.name, `wait for the gates of ${phase}`, every, Date.now() - since).awaitGates({
             ...question,
             every,
           });
