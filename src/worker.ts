@@ -30,8 +30,10 @@ import {
   trackedCache,
 } from './connect.ts';
 import { MirrorLoop } from './db/mirror-loop.ts';
+import { beatExport, watchExport } from './db/presence.ts';
 import { StageWatch } from './db/stage-watch.ts';
 import type { Pair } from './db/tracked.ts';
+import { SECOND } from './domain/duration.ts';
 import { deploymentName, taskQueue, type QueueName } from './domain/ids.ts';
 import type { Plan } from './domain/plan.ts';
 import { ExportLoop, exportEvery } from './history/export-loop.ts';
@@ -91,7 +93,7 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   });
   metrics?.watch(pair);
   loop.start();
-  const exporting = exportLoop(plan, log);
+  const exporting = exportLoop(plan, pair, log);
   exporting?.start();
   const stopping = new AbortController();
   const { probe } = plan.drill;
@@ -125,14 +127,18 @@ export function startWorker(options: WorkerOptions): RunningWorker {
   };
 }
 
-function exportLoop(plan: Plan, log: Log): ExportLoop | null {
+function exportLoop(plan: Plan, { source, control }: Pair, log: Log): ExportLoop | null {
   const { folder } = plan.history;
   if (folder === null) return null;
+  watchExport(source, control).catch((error: unknown) =>
+    log.warn(errorFields(error), 'status cannot say when an export is late'),
+  );
   return new ExportLoop({
     folder: resolve(folder),
     migration: plan.name,
     every: exportEvery(plan),
     connect: () => openTemporal(plan),
+    whole: (began) => beatExport(source, control, (Date.now() - began.getTime()) / SECOND),
     info: (message, fields) => log.info(fields, message),
     warn: (message, fields) => log.warn(fields, message),
   });

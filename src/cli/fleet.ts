@@ -3,7 +3,7 @@ import type { Plan } from '../domain/plan.ts';
 import type { Milliseconds } from '../domain/duration.ts';
 import type { Mode, Phase } from '../domain/phase.ts';
 import { SHARED } from '../domain/stage.ts';
-import { silentFor } from '../db/presence.ts';
+import { exportLate, silentFor } from '../db/presence.ts';
 import { readProgressRows, type Activity, type Progress } from '../db/progress.ts';
 import type { TextRow } from '../db/database.ts';
 import { readMigrations, type Migration } from '../db/migrations.ts';
@@ -69,6 +69,8 @@ export interface Fleet extends CaptureFacts {
   readonly targetReachable: boolean;
   /** No worker was heard of for so long; null: one is alive. */
   readonly noWorkerForMs: Milliseconds | null;
+  /** The last whole export of histories is so old; null: it is young, or no worker exports. */
+  readonly exportLateMs: Milliseconds | null;
   /** Tables that were altered on one side, as sentences: their rows wait in the journal. */
   readonly altered: readonly string[];
   /** Tables whose windows are by key although the plan names a time column, as sentences. */
@@ -90,12 +92,13 @@ interface Facts {
 }
 
 export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]): Promise<Fleet> {
-  const [migrations, facts, altered, byKey, noWorkerForMs] = await Promise.all([
+  const [migrations, facts, altered, byKey, noWorkerForMs, exportLateMs] = await Promise.all([
     readMigrations(pair.source, pair.control),
     readFacts(pair),
     alteredTables(pair),
     refusedTimes(pair),
     silentFor(pair.source, pair.control),
+    plan.history.folder === null ? null : exportLate(pair.source, pair.control),
   ]);
   const tenants = migrations
     .map((migration) => stateOf(migration, facts, plan))
@@ -110,6 +113,7 @@ export async function readFleet(pair: Pair, plan: Plan, known: readonly string[]
     awaitingWorker: await toldToStart(pair, notStarted),
     targetReachable: facts.cursors !== null,
     noWorkerForMs,
+    exportLateMs,
     altered,
     byKey,
   };

@@ -153,8 +153,16 @@ export const noWorker = (silentMs: Milliseconds | null): string[] =>
         `No worker was heard of for ${formatDuration(silentMs)}: nothing moves, and no write is mirrored; start one.`,
       ];
 
+const lateExport = (ms: Milliseconds | null): string[] =>
+  ms === null
+    ? []
+    : [
+        `Histories were last exported ${formatDuration(ms)} ago: the worker's log says why. Temporal deletes a run when its retention is over; history export writes them by hand.`,
+      ];
+
 const tableNotes = (fleet: Fleet): string[] => [
   ...noWorker(fleet.noWorkerForMs),
+  ...lateExport(fleet.exportLateMs),
   ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. ${ALTERED[fleet.capture]}; see why.`),
   ...fleet.byKey.map((note) => `Note: ${oneLine(note)}.`),
   ...captureLines(fleet),

@@ -16,6 +16,8 @@ export interface ExportLoopDeps {
   readonly migration: string;
   readonly every: Milliseconds;
   readonly connect: () => Promise<{ readonly client: Client; readonly close: () => Promise<void> }>;
+  /** Told of each round that was whole, with when it began; `status` says when that is long ago. */
+  readonly whole: (began: Date) => Promise<void>;
   readonly info: (message: string, fields: Record<string, unknown>) => void;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
 }
@@ -64,7 +66,7 @@ export class ExportLoop {
   }
 
   async #round(): Promise<void> {
-    const { folder, migration, connect, info } = this.#deps;
+    const { folder, migration, connect, whole, info } = this.#deps;
     const began = Date.now();
     // Visibility is a little late, and clocks differ: what ended in the last hour is looked at again.
     const closedSince = new Date(Math.max(0, (this.#doneUpTo?.getTime() ?? 0) - HOUR));
@@ -75,7 +77,9 @@ export class ExportLoop {
       const { written, lost, stopped } = await exportHistories(client, archive, which, this.#stopping.signal);
       if (written.length + lost.length > 0)
         info('histories exported', { folder, runs: written.length, lost: lost.length });
-      if (!stopped) this.#doneUpTo = new Date(began);
+      if (stopped) return;
+      this.#doneUpTo = new Date(began);
+      await whole(this.#doneUpTo);
     } finally {
       await close();
     }

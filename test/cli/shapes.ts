@@ -174,7 +174,7 @@ export const SHAPES: Readonly<Record<string, readonly VerbShape[]>> = {
   uninstall: one({ plan: text, triggers: texts, givenUp: texts }),
   status: one({
     at: time, ...capture, tenants: listOf(tenantState), notStarted: texts, awaitingWorker: texts, targetReachable: flag,
-    noWorkerForMs: number.nullable(), altered: texts, byKey: texts,
+    noWorkerForMs: number.nullable(), exportLateMs: number.nullable(), altered: texts, byKey: texts,
   }),
   why: one({
     ...capture, tenant: text, at: time, phase: text, mode, reason: text.nullable(), since: time, stage: text,

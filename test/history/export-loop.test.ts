@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
+import { exportLate } from '../../src/db/presence.ts';
 import { Archive, type Entry } from '../../src/history/archive.ts';
 import { holes, lookAt } from '../../src/history/verify.ts';
 import { startWorker, type RunningWorker } from '../../src/worker.ts';
@@ -49,6 +50,14 @@ it('exports each run as it ends, and the chain is whole', { timeout: 120_000 }, 
   } finally {
     await Promise.all(workers.map((worker) => worker.stop()));
   }
+
+  const { source, control } = world().pair;
+  expect(await exportLate(source, control)).toBeNull();
+  // As after an hour in which none was whole.
+  await source.run(
+    `UPDATE \`${control}\`.heartbeat SET beaten_at = NOW(6) - INTERVAL 61 MINUTE WHERE id = 3`,
+  );
+  expect(await exportLate(source, control)).toBeGreaterThan(3_600_000);
 
   const archive = await Archive.open(folder);
   for (const entry of archive.entries) expect(await lookAt(archive, entry)).toHaveProperty('intact');
