@@ -1,9 +1,11 @@
 /** Tells the weeks of a tenant, or of the fleet, from Temporal and from an export. */
 import { resolve } from 'node:path';
 
+import { readByHand } from '../db/chronicle.ts';
 import { fleetWorkflowId } from '../domain/ids.ts';
 import type { Archive } from '../history/archive.ts';
 import type { History } from '../history/events.ts';
+import type { Sentence } from '../history/story.ts';
 import type { Told } from '../history/timeline.ts';
 import type { Handler } from './commands.ts';
 import type { Context } from './context.ts';
@@ -40,7 +42,9 @@ export const run: Handler = async (context, input) => {
   }
   const types = new Map(sources.map(({ runId, type }) => [runId, type]));
   const quiet = ({ kind, runId }: Told): boolean => kind === 'run' && types.get(runId) === RECONCILE;
-  const told = timeline(sources).filter((one) => input.has('passes') || !quiet(one));
+  const byRuns = timeline(sources).filter((one) => input.has('passes') || !quiet(one));
+  const hands = given === null && tenant !== null ? await byHand(context, tenant, byRuns) : [];
+  const told = [...byRuns, ...(hands ?? [])].sort((a, b) => a.at - b.at);
   const events = sources.reduce((sum, { history }) => sum + (history.events?.length ?? 0), 0);
   const who = tenant === null ? 'The fleet' : oneLine(tenant);
   return {
@@ -53,13 +57,38 @@ export const run: Handler = async (context, input) => {
     lines: [
       `${who}: ${runs(sources.length)}, ${events} events${kept.length === 0 ? '' : `; ${runs(kept.length)} from ${folder}`}. Times are UTC.`,
       ...told.map(line),
+      ...(hands === null
+        ? ['Repairs and rollbacks without the workflow are not told: the source cannot be read.']
+        : []),
     ],
   };
 };
 
 const runs = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'}`;
 
-const line = ({ at, kind, text, actor, reason }: Told): string => {
+type Line = Sentence & Pick<Told, 'at'>;
+
+/** @returns repairs and flips that no run can tell; null: the control schema can't be read */
+async function byHand(context: Context, tenant: string, told: readonly Told[]): Promise<Line[] | null> {
+  const known = new Set(told.map(({ requestId }) => requestId ?? null));
+  try {
+    const all = await readByHand(await context.pair(), tenant);
+    return all
+      .filter(({ event, requestId }) => event === 'repair' || !known.has(requestId))
+      .map(({ at, event, before, after, actor, reason }) => ({
+        at: Date.parse(at),
+        ...(event === 'repair'
+          ? { kind: 'drift', text: `repair of ${after}` }
+          : { kind: 'flip', text: `flip without the workflow: ${before} to ${after}` }),
+        actor,
+        reason,
+      }));
+  } catch {
+    return null;
+  }
+}
+
+const line = ({ at, kind, text, actor, reason }: Line): string => {
   // Only people are named; what Switchback did by itself is said by the sentence.
   const isPerson = actor != null && actor !== 'switchback';
   const who = isPerson ? ` by ${actor}${reason == null ? '' : `: ${reason}`}` : '';

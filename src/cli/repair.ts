@@ -72,7 +72,7 @@ export const run: Handler = async (context, input) => {
     tenant,
     event: 'repair',
     before: null,
-    after: `${repaired.length} rows`,
+    after: `${repaired.length} ${repaired.length === 1 ? 'row' : 'rows'}`,
     epoch: null,
     requestId: null,
     actor: who.actor,

@@ -31,6 +31,18 @@ export async function readMoves({ source, control }: Pair, tenant: string): Prom
   return rows.map(auditOf);
 }
 
+/** What people did past the workflow; a stage that an order to the workflow changed has that order's request, so that it can be told apart. */
+export async function readByHand(
+  { source, control }: Pair,
+  tenant: string,
+): Promise<(AuditRecord & { readonly requestId: string | null })[]> {
+  const rows = await source.rows(
+    `SELECT at, event, before_value, after_value, epoch, actor, reason, request_id FROM ${qualified(control, 'audit')}
+     WHERE tenant = ${tenantLiteral(tenant)} AND event IN ('repair', 'stage') AND actor <> 'switchback' ORDER BY id`,
+  );
+  return rows.map((row) => ({ ...auditOf(row), requestId: row['request_id'] ?? null }));
+}
+
 export interface StageMove {
   readonly tenant: string;
   readonly at: string;

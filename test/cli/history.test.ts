@@ -164,6 +164,28 @@ it('tells the weeks: phases, flips, orders with who and why, gates; also of runs
   });
 });
 
+it('tells a rollback that no workflow carried out once, from the control schema; and says when it cannot be read', async () => {
+  await world().until('globex', 'ramp', 'waiting');
+  const back = await say('rollback', 'globex', '--direct', '--reason', 'Aurora is slow');
+  expect(back.code, back.all).toBe(0);
+  const byHand = ({ json }: Awaited<ReturnType<typeof say>>) =>
+    (json as unknown as { told: { text: string }[] }).told.filter(({ text }) => text.includes('without the'));
+  expect(byHand(await say('history', 'show', 'globex'))).toEqual([
+    expect.objectContaining({
+      kind: 'flip',
+      text: 'flip without the workflow: read-target to shadow-read',
+      reason: 'Aurora is slow',
+    }),
+  ]);
+  expect(byHand(await say('history', 'show', 'acme'))).toEqual([]);
+
+  const plan = await writePlan(await folder(), world().plan);
+  const away = { WORLD_SOURCE: 'mysql://nobody@127.0.0.1:1/none' };
+  const said = await switchbackHere(['history', 'show', 'globex', '--plan', plan], away);
+  expect(said.code, said.all).toBe(0);
+  expect(said.stdout).toContain('Repairs and rollbacks without the workflow are not told');
+});
+
 it('says that there is nothing, exit 3', async () => {
   const nothing = join(await folder(), 'nothing');
   const verified = await switchbackHere(['history', 'verify', '--from', nothing]);

@@ -129,6 +129,11 @@ it.sequential('a drift, found and mended', async () => {
   await say('drift show', [String(drift[0]!.id), '--show-values']);
   await say('why', ['acme']);
   await say('repair', ['acme', ...because]);
+  expect(await say('history show', ['acme'])).toMatchObject({
+    told: expect.arrayContaining([
+      expect.objectContaining({ kind: 'drift', text: 'repair of 1 row' }),
+    ]) as unknown,
+  });
   await say('retry', ['acme', ...because]);
 });
 
