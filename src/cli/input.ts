@@ -79,7 +79,9 @@ export function until(text: string): string {
     throw new InvalidArgumentError('give a time such as 2026-12-01T00:00:00Z, or a duration such as 3d');
   if (at <= Date.now()) throw new InvalidArgumentError('it lies in the past, give a later time');
   if (at > Date.now() + UNTIL_MAX)
-    throw new InvalidArgumentError('it lies more than a year ahead, give an earlier time: it can be waived again');
+    throw new InvalidArgumentError(
+      'it lies more than a year ahead, give an earlier time: it can be waived again',
+    );
   return new Date(at).toISOString();
 }
 
