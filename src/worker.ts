@@ -248,8 +248,9 @@ const CONVERTER = here(`../workflows/payload-converter.${built ? 'js' : 'ts'}`);
 
 /** @param path of a bundle that `npm run build` made */
 export async function bundle(path?: string): Promise<Bundle> {
-  const prebuilt = path ?? here('./workflow-bundle.js');
-  if (existsSync(prebuilt)) return { codePath: prebuilt };
+  // Beside this module, or above it where the command is bundled.
+  const prebuilt = path ?? ['./workflow-bundle.js', '../workflow-bundle.js'].map(here).find(existsSync);
+  if (prebuilt !== undefined) return { codePath: prebuilt };
   return bundleWorkflowCode({
     workflowsPath: here(`../workflows/index.${built ? 'js' : 'ts'}`),
     payloadConverterPath: CONVERTER,

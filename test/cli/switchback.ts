@@ -61,7 +61,7 @@ export function switchbackRunning(words: readonly string[], surroundings: Surrou
   return { child, ended: ended(child) };
 }
 
-function ended(child: ReturnType<typeof command>): Promise<Said> {
+export function ended(child: ReturnType<typeof command>): Promise<Said> {
   return new Promise((resolve, reject) => {
     let stdout = '';
     let stderr = '';
