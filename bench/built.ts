@@ -24,6 +24,8 @@ export const environment = (stack: Stack, plan: string): NodeJS.ProcessEnv => ({
   REDIS_URL: stack.redis.url,
   TEMPORAL_ADDRESS: stack.temporal.address,
   SWITCHBACK_PLAN: plan,
+  // As the image has it.
+  MALLOC_ARENA_MAX: '2',
   SWITCHBACK_LOG: 'error',
   SWITCHBACK_ACTOR: 'bench',
 });
