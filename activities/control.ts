@@ -1,5 +1,5 @@
 /** Flips, rollbacks and gates: short, never behind copying. Every one may be repeated. */
-import { activityInfo, heartbeat, sleep } from '@temporalio/activity';
+import { activityInfo, heartbeat } from '@temporalio/activity';
 
 import type { Milliseconds } from '../src/domain/duration.ts';
 import type { Evidence, GateVerdict, Waiver } from '../src/domain/gate.ts';
@@ -27,6 +27,7 @@ import { qualified, tenantLiteral } from '../src/db/sql.ts';
 import { admitStage, markDirty, readNodes, readStage } from '../src/db/stages.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
+import { pause } from './pause.ts';
 
 export interface Entered {
   readonly phase: Phase;
@@ -128,7 +129,7 @@ export function controlActivities(deps: Deps): ControlActivities {
         const ms = Date.now() - started;
         if (following === nodes.length || ms > timeout) return { live: nodes.length, following, ms };
         heartbeat();
-        await sleep(20);
+        await pause(20);
       }
     },
     async judge(input) {

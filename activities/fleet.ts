@@ -1,5 +1,5 @@
 /** The fleet's look at its waves, and the orders that operators give it. Every one may be repeated. */
-import { activityInfo, heartbeat, sleep } from '@temporalio/activity';
+import { activityInfo, heartbeat } from '@temporalio/activity';
 
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import type { FleetCommand } from '../src/domain/fleet-command.ts';
@@ -11,6 +11,7 @@ import { readMigration } from '../src/db/migrations.ts';
 import { SHARED } from '../src/domain/stage.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
+import { pause } from './pause.ts';
 
 export type { FleetLook, FleetRow };
 
@@ -62,7 +63,7 @@ export const fleetWaitActivities = ({ pair }: Deps): FleetWaitActivities =>
         // A changed reason is worth an event only now and then: six weeks of counting must not fill the history.
         const changed = sayFleet(look) !== shown && (shown === null || ends - Date.now() < (7 * every) / 8);
         if (look.due.length > 0 || isNews || changed || Date.now() >= ends) return look;
-        await sleep(poll);
+        await pause(poll);
       }
     },
   });

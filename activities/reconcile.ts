@@ -1,5 +1,5 @@
 /** Reconcile passes, and the wait for gates: long, cheap, and they report only what changes a decision. */
-import { heartbeat, sleep } from '@temporalio/activity';
+import { activityInfo, heartbeat } from '@temporalio/activity';
 
 import { MINUTE, type Milliseconds } from '../src/domain/duration.ts';
 import { lookPace } from '../src/domain/look-pace.ts';
@@ -13,7 +13,7 @@ import { ProgressRow } from '../src/db/progress.ts';
 import { readStage } from '../src/db/stages.ts';
 import type { Deps } from './deps.ts';
 import { guarded } from './failures.ts';
-import { activityInfo } from '@temporalio/activity';
+import { pause } from './pause.ts';
 
 export interface PassResult {
   readonly finished: boolean;
@@ -129,12 +129,11 @@ async function heardWithin(
   version: number,
   ms: Milliseconds,
 ): Promise<boolean> {
-  const leaving = new AbortController();
+  const [heard, leaving] = [new AbortController(), new AbortController()];
+  void stages.changed(tenant, version, leaving.signal).then(() => heard.abort());
   try {
-    return await Promise.race([
-      sleep(ms).then(() => false),
-      stages.changed(tenant, version, leaving.signal).then(() => true),
-    ]);
+    await pause(ms, heard.signal);
+    return heard.signal.aborted;
   } finally {
     leaving.abort();
   }

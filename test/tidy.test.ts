@@ -13,11 +13,12 @@ const MATRIX: Readonly<Record<string, { readonly rooms: readonly string[]; reado
   'src/domain':  { rooms: [], packages: [] },
   'src/db':      { rooms: ['src/domain'], packages: ['mysql2', 'node:'] },
   'src/app':     { rooms: ['src/domain', 'src/db', 'src/plan.ts'], packages: ['mysql2', 'ioredis', 'cockatiel', '@openfeature/server-sdk', '@opentelemetry/api', 'node:'] },
-  activities:    { rooms: ['src/domain', 'src/db'], packages: ['@temporalio/activity', '@temporalio/common'] },
+  activities:    { rooms: ['src/domain', 'src/db'], packages: ['node:timers/promises', '@temporalio/activity', '@temporalio/common'] },
   workflows:     { rooms: ['src/domain', 'type activities'], packages: ['@temporalio/workflow', '@temporalio/common'] },
   'src/report':  { rooms: ['src/domain', 'src/db'], packages: ['@observablehq/plot', 'linkedom'] },
   'src/history': { rooms: ['src/domain'], packages: ['@temporalio/client', '@temporalio/common', 'node:'] },
   'src/cli':     { rooms: ['src/domain', 'src/db', 'src/app', 'src/report', 'src/history', 'src/*.ts', 'workflows/messages.ts', 'type workflows', 'src/stack/search-attributes.ts'], packages: ['commander', 'picocolors', 'cli-table3', '@temporalio/client', '@temporalio/common', '@temporalio/envconfig', 'node:'] },
+  'src/build':   { rooms: ['src/*.ts'], packages: ['esbuild', 'node:'] },
   'src/stack':   { rooms: ['src/domain'], packages: ['mysql2', 'ioredis', 'picocolors', 'cli-table3', '@temporalio/', 'node:'] },
   'src/*.ts':    { rooms: ['src/domain', 'src/db', 'src/app', 'src/history', 'activities'], packages: ['zod', 'yaml', 'pino', 'prom-client', 'ioredis', '@temporalio/', 'node:'] },
 };

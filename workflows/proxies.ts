@@ -60,8 +60,8 @@ export const reconcile = (
   });
 
 /**
- * A wait for gates, which an approval ends: it is not waited for, since a cancel takes a heartbeat to arrive, up to a
- * second or more. It may still note once what it saw, in the phase in which it saw it.
+ * A wait for gates, which an approval ends: it is not waited for, since a cancel takes a heartbeat to arrive, up to
+ * half a minute. It may still note once what it saw, in the phase in which it saw it.
  *
  * @param stood since the phase was entered: who stands for long gives signs of life seldom, as each is a write of Temporal's
  */

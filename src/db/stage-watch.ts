@@ -32,7 +32,11 @@ export class StageWatch {
    */
   changed(tenant: string, version: number, signal: AbortSignal): Promise<void> {
     return new Promise((heard) => {
-      if ((this.#latest.get(tenant) ?? 0) > version) return heard();
+      if ((this.#latest.get(tenant) ?? 0) > version) {
+        // Once: a source that was restored gives lower versions, which must not be answered for ever.
+        this.#latest.delete(tenant);
+        return heard();
+      }
       const one = { version, heard };
       const all = this.#waiting.get(tenant) ?? new Set();
       this.#waiting.set(tenant, all.add(one));
