@@ -72,7 +72,7 @@ const VERB_EXTRAS: Readonly<Record<CommandName, VerbExtras>> = {
   waive: {
     options: [
       { flags: '--gate <gate>', does: 'The gate, as `why` lists it.', parse: oneOf(Object.keys(GATES)) },
-      { flags: '--until <when>', does: 'A time such as 2026-12-01T00:00:00Z, or a duration such as 3d.', parse: until },
+      { flags: '--until <when>', does: 'A time such as 2026-12-01T00:00:00Z, or a duration such as 3d; at most a year ahead.', parse: until },
     ],
     examples: ['waive acme --gate shadow-samples --until 3d --reason "a quiet tenant"'],
   },

@@ -43,7 +43,7 @@ export const run: Handler = async (context, input) => {
   const types = new Map(sources.map(({ runId, type }) => [runId, type]));
   const quiet = ({ kind, runId }: Told): boolean => kind === 'run' && types.get(runId) === RECONCILE;
   const byRuns = timeline(sources).filter((one) => input.has('passes') || !quiet(one));
-  const hands = given === null && tenant !== null ? await byHand(context, tenant, byRuns) : [];
+  const hands = given === null && tenant !== null ? await byHand(context, tenant) : [];
   const told = [...byRuns, ...(hands ?? [])].sort((a, b) => a.at - b.at);
   const events = sources.reduce((sum, { history }) => sum + (history.events?.length ?? 0), 0);
   const who = tenant === null ? 'The fleet' : oneLine(tenant);
@@ -69,20 +69,17 @@ const runs = (count: number): string => `${count} ${count === 1 ? 'run' : 'runs'
 type Line = Sentence & Pick<Told, 'at'>;
 
 /** @returns repairs and flips that no run can tell; null: the control schema can't be read */
-async function byHand(context: Context, tenant: string, told: readonly Told[]): Promise<Line[] | null> {
-  const known = new Set(told.map(({ requestId }) => requestId ?? null));
+async function byHand(context: Context, tenant: string): Promise<Line[] | null> {
   try {
     const all = await readByHand(await context.pair(), tenant);
-    return all
-      .filter(({ event, requestId }) => event === 'repair' || !known.has(requestId))
-      .map(({ at, event, before, after, actor, reason }) => ({
-        at: Date.parse(at),
-        ...(event === 'repair'
-          ? { kind: 'drift', text: `repair of ${after}` }
-          : { kind: 'flip', text: `flip without the workflow: ${before} to ${after}` }),
-        actor,
-        reason,
-      }));
+    return all.map(({ at, event, before, after, actor, reason }) => ({
+      at: Date.parse(at),
+      ...(event === 'repair'
+        ? { kind: 'drift', text: `repair of ${after}` }
+        : { kind: 'flip', text: `flip without the workflow: ${before} to ${after}` }),
+      actor,
+      reason,
+    }));
   } catch {
     return null;
   }

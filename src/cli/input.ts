@@ -68,7 +68,7 @@ export function buildId(text: string): string {
   throw new InvalidArgumentError('give up to 100 letters, digits, dots and dashes, such as v2 or a commit');
 }
 
-/** Whoever opens a gate for longer has changed the plan. */
+/** By this command: whoever opens a gate for longer has changed the plan. */
 const UNTIL_MAX = 366 * DAY;
 
 /** @returns an ISO time; a duration counts from now. */

@@ -157,12 +157,12 @@ const lateExport = (ms: Milliseconds | null): string[] =>
   ms === null
     ? []
     : [
-        `Histories were last exported ${formatDuration(ms)} ago: the worker's log says why. Temporal deletes a run when its retention is over; history export writes them by hand.`,
+        `No whole export of histories for ${formatDuration(ms)}: the workers' log says why. Temporal deletes a run when its retention is over; history export writes them by hand.`,
       ];
 
 const tableNotes = (fleet: Fleet): string[] => [
   ...noWorker(fleet.noWorkerForMs),
-  ...lateExport(fleet.exportLateMs),
+  ...(fleet.noWorkerForMs === null ? lateExport(fleet.exportLateMs) : []),
   ...fleet.altered.map((change) => `Altered: ${oneLine(change)}. ${ALTERED[fleet.capture]}; see why.`),
   ...fleet.byKey.map((note) => `Note: ${oneLine(note)}.`),
   ...captureLines(fleet),

@@ -31,16 +31,15 @@ export async function readMoves({ source, control }: Pair, tenant: string): Prom
   return rows.map(auditOf);
 }
 
-/** What people did past the workflow; a stage that an order to the workflow changed has that order's request, so that it can be told apart. */
-export async function readByHand(
-  { source, control }: Pair,
-  tenant: string,
-): Promise<(AuditRecord & { readonly requestId: string | null })[]> {
+/** What people did past the workflow, whose own change of a stage stands beside one of the phase, of the same request. */
+export async function readByHand({ source, control }: Pair, tenant: string): Promise<AuditRecord[]> {
+  const audit = qualified(control, 'audit');
   const rows = await source.rows(
-    `SELECT at, event, before_value, after_value, epoch, actor, reason, request_id FROM ${qualified(control, 'audit')}
-     WHERE tenant = ${tenantLiteral(tenant)} AND event IN ('repair', 'stage') AND actor <> 'switchback' ORDER BY id`,
+    `SELECT at, event, before_value, after_value, epoch, actor, reason FROM ${audit} a
+     WHERE tenant = ${tenantLiteral(tenant)} AND actor <> 'switchback' AND (event = 'repair' OR event = 'stage' AND NOT EXISTS (
+       SELECT 1 FROM ${audit} p WHERE p.tenant = a.tenant AND p.event = 'phase' AND p.request_id = a.request_id)) ORDER BY id`,
   );
-  return rows.map((row) => ({ ...auditOf(row), requestId: row['request_id'] ?? null }));
+  return rows.map(auditOf);
 }
 
 export interface StageMove {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
-import { buildCli } from '../../src/build-cli.ts';
+import { buildCli } from '../../src/build/cli.ts';
 import { bundle } from '../../src/worker.ts';
 import { useWorld } from '../support/world.ts';
 import { ended, useFolder, writePlan, type Said } from './switchback.ts';

@@ -99,6 +99,9 @@ interface Case {
   readonly given?: string;
 }
 
+/** A day within the year that a waiver may last. */
+const SOON = new Date(Date.now() + 30 * 86_400_000).toISOString().slice(0, 10);
+
 const mode = (fleet: string): string => `UPDATE CONTROL.fleet SET mode = '${fleet}'`;
 
 // prettier-ignore
@@ -153,7 +156,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
     { words: 'acme', code: 4, says: /the line is not stopped/ },
   ],
   waive: [
-    { words: 'globex --gate certificate --until 2999-01-01', code: 0, changes: ['globex gate certificate not waived → waived until 2999-01-01T00:00:00.000Z'], sends: ['update waive'] },
+    { words: `globex --gate certificate --until ${SOON}`, code: 0, changes: [`globex gate certificate not waived → waived until ${SOON}T00:00:00.000Z`], sends: ['update waive'] },
     { words: 'globex --gate copied --until 3d', code: 4, says: /has no gate "copied"/ },
   ],
   setPace: [{ words: 'acme --rows-per-second 500', code: 0, changes: ['acme pace of backfill no limit → 500 rows/s'], sends: ['update setPace'] }],

@@ -225,6 +225,7 @@ describe('status', () => {
       'awaitingWorker',
       'targetReachable',
       'noWorkerForMs',
+      'exportLateMs',
       'altered',
       'byKey',
       'next',
