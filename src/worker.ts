@@ -130,14 +130,12 @@ export function startWorker(options: WorkerOptions): RunningWorker {
 function exportLoop(plan: Plan, { source, control }: Pair, log: Log): ExportLoop | null {
   const { folder } = plan.history;
   if (folder === null) return null;
-  watchExport(source, control).catch((error: unknown) =>
-    log.warn(errorFields(error), 'status cannot say when an export is late'),
-  );
   return new ExportLoop({
     folder: resolve(folder),
     migration: plan.name,
     every: exportEvery(plan),
     connect: () => openTemporal(plan),
+    begins: () => watchExport(source, control),
     whole: (began) => beatExport(source, control, (Date.now() - began.getTime()) / SECOND),
     info: (message, fields) => log.info(fields, message),
     warn: (message, fields) => log.warn(fields, message),
@@ -244,16 +242,16 @@ const versioned = (migration: string, buildId: string): WorkerDeploymentOptions 
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const built = import.meta.url.endsWith('.js');
-const CONVERTER = here(`../workflows/payload-converter.${built ? 'js' : 'ts'}`);
 
 /** @param path of a bundle that `npm run build` made */
 export async function bundle(path?: string): Promise<Bundle> {
   // Beside this module, or above it where the command is bundled.
   const prebuilt = path ?? ['./workflow-bundle.js', '../workflow-bundle.js'].map(here).find(existsSync);
   if (prebuilt !== undefined) return { codePath: prebuilt };
+  if (built) throw new Error('workflow-bundle.js is missing beside the command; make it: npm run build');
   return bundleWorkflowCode({
-    workflowsPath: here(`../workflows/index.${built ? 'js' : 'ts'}`),
-    payloadConverterPath: CONVERTER,
+    workflowsPath: here('../workflows/index.ts'),
+    payloadConverterPath: here('../workflows/payload-converter.ts'),
     logger: new DefaultLogger('WARN', () => {}),
   });
 }

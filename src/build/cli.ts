@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 import { build } from 'esbuild';
 
-const ENTRY = fileURLToPath(new URL('cli/main.ts', import.meta.url));
+const ENTRY = fileURLToPath(new URL('../cli/main.ts', import.meta.url));
 
 /** They load native code, or files of their own; or only a worker or a report asks for them. */
 const APART = [
@@ -20,7 +20,7 @@ const APART = [
   'protobufjs',
 ];
 
-/** @param folder two below the one that holds `package.json` and three below none else: `dist/src/cli` */
+/** @param folder three below the one that holds `package.json`, as `dist/src/cli` is, and one below the workflow bundle */
 export async function buildCli(folder: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await build({
@@ -40,6 +40,3 @@ export async function buildCli(folder: string): Promise<void> {
     },
   });
 }
-
-if (process.argv[1] === fileURLToPath(import.meta.url))
-  await buildCli(fileURLToPath(new URL('../dist/src/cli', import.meta.url)));

@@ -1,4 +1,7 @@
-/** Is any worker of the migration alive, and do histories get exported? Workers say so; `status` and `why` ask without Temporal. */
+/**
+ * Is any worker of the migration alive, and do histories get exported? Workers say so; `status` asks without Temporal (`why`
+ * for the first only). Of several workers that export, each to a folder of its own, the best one counts.
+ */
 import { HOUR, SECOND, type Milliseconds } from '../domain/duration.ts';
 import type { Database } from './database.ts';
 import { epochMs, qualified } from './sql.ts';

@@ -16,7 +16,8 @@ export interface ExportLoopDeps {
   readonly migration: string;
   readonly every: Milliseconds;
   readonly connect: () => Promise<{ readonly client: Client; readonly close: () => Promise<void> }>;
-  /** Told of each round that was whole, with when it began; `status` says when that is long ago. */
+  /** Told of each round, and of one that was whole with when it began: `status` says when that is long ago. */
+  readonly begins: () => Promise<void>;
   readonly whole: (began: Date) => Promise<void>;
   readonly info: (message: string, fields: Record<string, unknown>) => void;
   readonly warn: (message: string, fields: Record<string, unknown>) => void;
@@ -66,7 +67,8 @@ export class ExportLoop {
   }
 
   async #round(): Promise<void> {
-    const { folder, migration, connect, whole, info } = this.#deps;
+    const { folder, migration, connect, begins, whole, info } = this.#deps;
+    await this.#told(begins);
     const began = Date.now();
     // Visibility is a little late, and clocks differ: what ended in the last hour is looked at again.
     const closedSince = new Date(Math.max(0, (this.#doneUpTo?.getTime() ?? 0) - HOUR));
@@ -79,9 +81,18 @@ export class ExportLoop {
         info('histories exported', { folder, runs: written.length, lost: lost.length });
       if (stopped) return;
       this.#doneUpTo = new Date(began);
-      await whole(this.#doneUpTo);
+      await this.#told(() => whole(new Date(began)));
     } finally {
       await close();
     }
+  }
+
+  /** Nothing waits for it: the histories are there all the same. */
+  async #told(tell: () => Promise<void>): Promise<void> {
+    await tell().catch((error: unknown) =>
+      this.#deps.warn('status cannot say how old the last export is', {
+        error: error instanceof Error ? error.message : String(error),
+      }),
+    );
   }
 }
