@@ -2,7 +2,7 @@
 import { activityInfo, heartbeat } from '@temporalio/activity';
 
 import { MINUTE, type Milliseconds } from '../src/domain/duration.ts';
-import { lookPace } from '../src/domain/look-pace.ts';
+import { lookPace, type LookPace } from '../src/domain/look-pace.ts';
 import type { Limits } from '../src/domain/plan.ts';
 import { PHASES } from '../src/domain/phase.ts';
 import { readMigration, tripBack } from '../src/db/migrations.ts';
@@ -92,9 +92,10 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
       const question: GateQuestion = { ...input, runId: activityInfo().workflowExecution?.runId ?? '' };
       const started = Date.now();
       let first: string | null = null;
-      const beatMax = (activityInfo().heartbeatTimeoutMs ?? MINUTE) / 3;
+      const beat = (pace: LookPace): Milliseconds =>
+        Math.min(pace.beat, (activityInfo().heartbeatTimeoutMs ?? MINUTE) / 3);
       for (;;) {
-        const stage = await readStage(pair.source, pair.control, question.tenant);
+        const version = (await readStage(pair.source, pair.control, question.tenant))?.version ?? 0;
         const answer = await judgeNow(deps, question);
         await noteWaiting(deps, question, answer);
         const waitsFor = closed(answer);
@@ -107,13 +108,7 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         const pace = lookPace(Math.max(0, Date.now() - question.since));
         const until = Date.now() + Math.min(pace.gates, every - waited);
         for (let left = until - Date.now(); left > 0; left = until - Date.now()) {
-          const version = stage?.version ?? 0;
-          const isHeard = await heardWithin(
-            deps,
-            question.tenant,
-            version,
-            Math.min(left, pace.beat, beatMax),
-          );
+          const isHeard = await heardWithin(deps, question.tenant, version, Math.min(left, beat(pace)));
           heartbeat({ waitsFor });
           if (isHeard) break;
         }
