@@ -34,7 +34,7 @@ export const HISTORY_ROWS: readonly CommandRow[] = [
     name: 'history show', group: RUN, args: ['[tenant]'],
     options: [FROM, { flags: '--passes', does: 'Each run of the continuous reconcile too, not only those that found drift.' }],
     summary: 'Tell the weeks of a tenant, or of the fleet: phases, flips, orders, gates, drift.',
-    does: "Tell what happened, in order: phases and flips, orders with who gave them and why, gates with the numbers that they saw, drift, stops, drills, faults. From Temporal, and from an export for the runs that Temporal has deleted; with --from from the export alone. Repairs and rollbacks past the workflow come from the control schema, if the source can be read. Without a tenant the fleet's own story.",
+    does: "Tell what happened, in order: phases and flips, orders with who gave them and why, gates with the numbers that they saw, drift, stops, drills, faults. From Temporal, and from an export for the runs that Temporal has deleted; with --from from the export alone. Repairs and rollbacks past the workflow come from the control schema (`byHand`), if the source can be read. Without a tenant the fleet's own story.",
     examples: ['history show acme', 'history show', "history show acme --from ./histories --json | jq '.told[] | select(.kind == \"flip\")'"],
     load: () => import('./history-show.ts'),
   },

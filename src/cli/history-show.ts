@@ -52,13 +52,16 @@ export const run: Handler = async (context, input) => {
       tenant,
       runs: sources.map(({ workflowId, runId, type }) => ({ workflowId, runId, type })),
       events,
+      byHand: given === null && tenant !== null && hands !== null,
       told: told.map((one) => ({ ...one, at: new Date(one.at).toISOString() })),
     },
     lines: [
       `${who}: ${runs(sources.length)}, ${events} events${kept.length === 0 ? '' : `; ${runs(kept.length)} from ${folder}`}. Times are UTC.`,
       ...told.map(line),
       ...(hands === null
-        ? ['Repairs and rollbacks without the workflow are not told: the source cannot be read.']
+        ? [
+            `Repairs and rollbacks without the workflow are not told: the source cannot be read; ${context.line('status')} says why.`,
+          ]
         : []),
     ],
   };

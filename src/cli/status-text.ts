@@ -157,7 +157,7 @@ const lateExport = (ms: Milliseconds | null): string[] =>
   ms === null
     ? []
     : [
-        `No whole export of histories for ${formatDuration(ms)}: the workers' log says why. Temporal deletes a run when its retention is over; history export writes them by hand.`,
+        `No whole export of histories for ${formatDuration(ms)}: the workers' log says why. Temporal deletes a run when its retention is over; switchback history export writes them by hand.`,
       ];
 
 const tableNotes = (fleet: Fleet): string[] => [

@@ -184,6 +184,7 @@ it('tells a rollback that no workflow carried out once, from the control schema;
   const said = await switchbackHere(['history', 'show', 'globex', '--plan', plan], away);
   expect(said.code, said.all).toBe(0);
   expect(said.stdout).toContain('Repairs and rollbacks without the workflow are not told');
+  expect((await say('history', 'show', 'globex')).json).toMatchObject({ byHand: true });
 });
 
 it('says that there is nothing, exit 3', async () => {

@@ -264,7 +264,7 @@ export const SHAPES: Readonly<Record<string, readonly VerbShape[]>> = {
     findings: listOf({ file: text, workflowId: text, runId: text, problem: text, why: text }), unnamed: texts, torn: number,
   }),
   'history show': one({
-    tenant: text.nullable(), runs: listOf({ workflowId: text, runId: text, type: text }), events: number,
+    tenant: text.nullable(), runs: listOf({ workflowId: text, runId: text, type: text }), events: number, byHand: flag,
     told: listOf({ at: time, kind: text, text }),
   }),
   completion: one({ shell: z.enum(['bash', 'zsh', 'fish']), script: text }),
