@@ -243,7 +243,8 @@ function awaitCommit({ committing, drain }: Lane): () => void {
   };
 }
 
-async function commitsOf({ committing }: Lane): Promise<void> {
+/** Resolves when each of them is answered, and each that was sent meanwhile; after `COMMITS_MS` whatever is. */
+export async function commitsOf({ committing }: Pick<Lane, 'committing'>): Promise<void> {
   const until = performance.now() + COMMITS_MS;
   while (committing.size > 0 && performance.now() < until) {
     const awaited = [...committing];
