@@ -75,6 +75,8 @@ export class TenantRun {
   readonly inbox: Event[] = [];
   /** The event that is just being carried out. */
   underWay: Event | null = null;
+  /** The phase that is just being entered: its stage may stand, and its flip be answered, before this run hears of it. */
+  entering: Phase | null = null;
   readonly refusals: string[] = [];
   gates: readonly GateVerdict[] = [];
   gatesAt: number | null = null;
@@ -83,6 +85,8 @@ export class TenantRun {
   shown = '';
   /** Does who waived not approve? A run keeps the rule that it began with. */
   #waivesApart = false;
+  /** Is a signal judged by the phase that is being entered? */
+  #entersFirst = false;
   readonly #seen: string[] = [];
 
   constructor({ tenant, plan }: TenantInput) {
@@ -109,6 +113,7 @@ export class TenantRun {
   /** All handlers, before the first await: a message that came earlier is buffered for them. */
   register(): void {
     this.#waivesApart = patched('waives-apart');
+    this.#entersFirst = patched('enters-first');
     setHandler(status, () => this.status());
     for (const name of COMMAND_NAMES) {
       // The UI shows it in the form in which a signal is sent.
@@ -152,12 +157,15 @@ export class TenantRun {
     };
   }
 
-  /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath. */
-  private expected(pending: readonly Event[] = this.inbox): View {
+  /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath, a `rollback` amid the flip. */
+  private expected(pending: readonly Event[], entering: Phase | null): View {
     const modes = pending.flatMap((event) =>
       event.kind === 'command' ? (LEADS_TO[event.command.name] ?? []) : [],
     );
-    return { ...this.view(), ...(modes.length > 0 ? { mode: modes.at(-1)! } : {}) };
+    const mode = modes.length > 0 ? { mode: modes.at(-1)! } : {};
+    if (entering === null) return { ...this.view(), ...mode };
+    const gates = waivableGates(entering, this.state.plan);
+    return { ...this.view(), phase: entering, gates, approved: false, approvers: [], ...mode };
   }
 
   status(): TenantStatus {
@@ -197,7 +205,7 @@ export class TenantRun {
     const parsed = parseCommand(name, payload);
     if (!parsed.ok) return this.refuse(parsed.why);
     if (this.#seen.includes(parsed.command.requestId)) return;
-    const why = judge(parsed.command, this.expected());
+    const why = judge(parsed.command, this.expected(this.inbox, this.#entersFirst ? this.entering : null));
     if (why !== null) return this.refuse(`${name} by ${parsed.command.actor}: ${why}`);
     this.enqueue(parsed.command);
   }
@@ -208,13 +216,14 @@ export class TenantRun {
     if (this.#seen.includes(parsed.command.requestId)) return;
     // A validator is not replayed, as a signal is: it may look at what earlier versions did not.
     const pending = this.underWay === null ? this.inbox : [this.underWay, ...this.inbox];
-    const why = judge(parsed.command, this.expected(pending));
+    const why = judge(parsed.command, this.expected(pending, this.entering));
     if (why !== null) throw new Error(why);
   }
 
   private accept(name: CommandName, payload: unknown): Receipt {
     const parsed = parseCommand(name, payload);
-    const { phase, mode } = this.state;
+    const { mode } = this.state;
+    const phase = (this.#entersFirst ? this.entering : null) ?? this.state.phase;
     if (!parsed.ok || this.#seen.includes(parsed.command.requestId)) {
       return {
         accepted: true,

@@ -138,6 +138,7 @@ async function enter(run: TenantRun, event: PhaseEvent, entry: Entry): Promise<v
 
 async function enterAt(run: TenantRun, to: Phase, entry: Entry): Promise<void> {
   const { state } = run;
+  run.entering = to;
   await orStop(run, async () => {
     const summary =
       PHASES[to].stage === state.stage ? `enter ${to}` : `flip to ${PHASES[to].stage}: enter ${to}`;
@@ -158,6 +159,7 @@ async function enterAt(run: TenantRun, to: Phase, entry: Entry): Promise<void> {
     run.hints = entry.mode === 'stopped' ? driftHints(state.tenant) : [];
     run.show();
   });
+  run.entering = null;
   if (!reconcilesContinuously(state.phase)) await stopReconcile(run);
 }
 

@@ -9,7 +9,7 @@ import type { CommandName } from '../../src/domain/command.ts';
 import { switchbackHere, useFolder, writePlan } from '../cli/switchback.ts';
 import { useWorld } from '../support/world.ts';
 
-const world = useWorld(['acme', 'beta', 'gamma'], { approval: true, rows: 10 });
+const world = useWorld(['acme', 'beta', 'gamma', 'delta'], { approval: true, rows: 10 });
 const folder = useFolder();
 
 const order = (tenant: string, name: CommandName, actor: string, extra: Record<string, unknown> = {}) =>
@@ -39,8 +39,8 @@ beforeAll(async () => {
   const { followAsNode, work, start, until } = world();
   followAsNode();
   work();
-  for (const tenant of ['acme', 'beta']) await start(tenant);
-  for (const tenant of ['acme', 'beta']) await until(tenant, 'ready', 'waiting');
+  for (const tenant of ['acme', 'beta', 'delta']) await start(tenant);
+  for (const tenant of ['acme', 'beta', 'delta']) await until(tenant, 'ready', 'waiting');
 });
 
 it('lets one of two operators start a tenant, and tells the other', async () => {
@@ -79,6 +79,41 @@ it('flips once when two operators roll back at once, and one more goes past the 
   );
   expect(row!['n']).toBe('1');
 });
+
+it.each(['update', 'signal'] as const)(
+  'takes a rollback by %s while the flip is under way, and carries it out behind it',
+  async (by) => {
+    const { command, until, handle, pair, stage } = world();
+    await pair.source.transaction(async (session) => {
+      await session.rows(`SELECT stage FROM ${pair.control}.stage WHERE tenant = 'delta' FOR UPDATE`);
+      await command('delta', 'advance');
+      await expect.poll(() => entering('delta'), { timeout: 15_000 }).toBe(true);
+      if (by === 'update') {
+        expect(await order('delta', 'rollback', 'ann', { expectPhase: 'ramp' })).toMatchObject({
+          accepted: true,
+          phase: 'ramp',
+        });
+      } else {
+        await handle('delta').signal(commandSignal('rollback'), {
+          requestId: randomUUID(),
+          actor: 'ann',
+          reason: 'amid the flip',
+        });
+      }
+    });
+    await until('delta', 'shadow', 'paused');
+    expect(await stage('delta')).toBe('shadow-read');
+    expect((await audited('delta', 'stage')).slice(-2)).toEqual(['switchback', 'ann']);
+    await command('delta', 'resume');
+    await until('delta', 'ready', 'waiting');
+  },
+);
+
+/** Is the activity under way that flips to ramp? */
+async function entering(tenant: string): Promise<boolean> {
+  const { pendingActivities } = (await world().handle(tenant).describe()).raw;
+  return (pendingActivities ?? []).some(({ activityType }) => activityType?.name === 'enterPhase');
+}
 
 it('takes contrary orders of two operators one after the other, and keeps both names', async () => {
   const { until } = world();
