@@ -3,7 +3,7 @@ import { UNRESOLVED } from '../domain/stage.ts';
 import type { Table } from './catalog.ts';
 import type { RawRow, Session, TextRow } from './database.ts';
 import { selectImage } from './images.ts';
-import { keysJoin, keySql, keysTable } from './keys.ts';
+import { keySql, placeIn, rowsOfKeys } from './keys.ts';
 import { Lines, type SomeLines } from './lines.ts';
 import { qualified } from './sql.ts';
 import { sizeOf, type Gather, type RowPacket } from './stream.ts';
@@ -40,9 +40,19 @@ const imagesSql = (
   select: string,
 ): string => {
   const { table } = tracked;
-  return `SELECT ${select}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${keysTable(table.primary, keys, source.takesRows)} k
-     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(tracked, 't')}`;
+  return `SELECT ${select}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${rowsOf(source, tracked, keys)}`;
 };
+
+/** With what says whose they are. */
+const rowsOf = (session: Session, tracked: TrackedTable, keys: readonly string[]): string =>
+  rowsOfKeys({
+    table: qualified(tracked.table.schema, tracked.table.name),
+    as: 't',
+    columns: tracked.table.primary,
+    keys,
+    joins: joinChain(tracked, 't'),
+    asRows: session.takesRows,
+  });
 
 /** A table of one side, and keys of its rows. */
 export interface KeysOfTable {
@@ -80,7 +90,7 @@ export async function readImagesOfEach(
   let answers: readonly (readonly RawRow[])[] = [];
   const found = asked.map(() => new Map<string, Image>());
   const streams = asked.map(({ side, keys }, at) =>
-    imagesSql(source, side, keys, `${at}, k.n, ${keySql(side.table, 't')}`),
+    imagesSql(source, side, keys, `${at}, ${placeIn(keys)}, ${keySql(side.table, 't')}`),
   );
   let count = 0;
   for await (const batch of source.streamBetween(before, streams, behind, (rows) => (answers = rows)))
@@ -102,7 +112,7 @@ export async function readImagesOfEach(
 
 /** @returns the query whose rows `OwnedLines` takes */
 export const linesSql = (source: Session, tracked: TrackedTable, keys: readonly string[]): string =>
-  imagesSql(source, tracked, keys, 'k.n');
+  imagesSql(source, tracked, keys, placeIn(keys));
 
 /** Lines of the images that have the right owner, as they arrive. A row of anybody else counts as absent. */
 export class OwnedLines implements Gather<SomeLines> {
@@ -153,11 +163,8 @@ const textOf = (bytes: Buffer | null): string | null => bytes?.toString('utf8') 
 const numberOf = (bytes: Buffer): number => Number(bytes.toString('latin1'));
 
 /** Tenants that own the target's rows of the keys. */
-export const ownersSql = (target: Session, side: TrackedTable, keys: readonly string[]): string => {
-  const { table } = side;
-  return `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${keysTable(table.primary, keys, target.takesRows)} k
-     STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${keysJoin(table.primary, 'k', 't')} ${joinChain(side, 't')}`;
-};
+export const ownersSql = (target: Session, side: TrackedTable, keys: readonly string[]): string =>
+  `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${rowsOf(target, side, keys)}`;
 
 /** @param rows of `ownersSql`; a row without a parent may be anybody's */
 export const ownersIn = (rows: readonly TextRow[]): string[] =>
@@ -180,8 +187,9 @@ export async function deleteRows(
   const { table } = tracked;
   const name = qualified(table.schema, table.name);
   for (let at = 0; at < keys.length; at += DELETED_AT_ONCE) {
-    const some = keysTable(table.primary, keys.slice(at, at + DELETED_AT_ONCE), target.takesRows);
-    const sql = `DELETE ${name} FROM ${some} k STRAIGHT_JOIN ${name} ON ${keysJoin(table.primary, 'k', name)}`;
+    const some = keys.slice(at, at + DELETED_AT_ONCE);
+    const asRows = target.takesRows;
+    const sql = `DELETE ${name} FROM ${rowsOfKeys({ table: name, as: name, columns: table.primary, keys: some, asRows })}`;
     await (isAhead ? target.writeAhead(sql) : target.write(sql));
   }
 }

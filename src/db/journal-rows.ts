@@ -84,12 +84,15 @@ export function journalOfKeys(
   keys: readonly string[],
   asRows = false,
 ): string {
+  const rows = `${qualified(control, 'journal')} j FORCE INDEX (by_key)`;
+  const literals = keys.map(keyLiteral);
+  if (literals.length === 1) return `${rows} WHERE j.table_id = ${tableId} AND j.row_key = ${literals[0]}`;
   const derived = derivedTable(
     ['row_key'],
-    keys.map((key) => [keyLiteral(key)]),
+    literals.map((literal) => [literal]),
     asRows,
   );
-  return `${derived} k STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = ${tableId} AND j.row_key = k.row_key`;
+  return `${derived} k STRAIGHT_JOIN ${rows} ON j.table_id = ${tableId} AND j.row_key = k.row_key`;
 }
 
 export const keyLiteral = (key: string): string => `X'${Buffer.from(key, 'latin1').toString('hex')}'`;
@@ -110,6 +113,10 @@ export async function deleteById(
   ids: readonly string[],
 ): Promise<void> {
   if (ids.length === 0) return;
+  if (ids.length === 1) {
+    await source.run(`DELETE FROM ${table} WHERE id = ${ids[0]}`);
+    return;
+  }
   const derived = derivedTable(
     ['id'],
     ids.toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1)).map((id) => [id]),

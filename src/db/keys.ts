@@ -108,11 +108,7 @@ const timestampLiteral = (column: Column, seconds: string): string =>
  * @returns columns `k0`, `k1`, … and `n`, the position of the key in `keys`
  */
 export function keysTable(columns: readonly Column[], keys: readonly string[], asRows = false): string {
-  const decoded = keys.map((key) => {
-    const parts = decodeKey(key);
-    if (parts.length !== columns.length) throw new Error('a journal key has the wrong number of columns');
-    return parts;
-  });
+  const decoded = keys.map((key) => partsOf(columns, key));
   const literals = columns.map((column, position) => {
     const isPlain =
       asRows && isPlainInteger(column) && decoded.every((parts) => PLAIN.test(parts[position]!));
@@ -148,6 +144,49 @@ export const keysJoin = (columns: readonly Column[], keyAlias: string, rowAlias:
   columns
     .map((column, position) => `${rowAlias}.${ident(column.name)} = ${keyAlias}.k${position}`)
     .join(' AND ');
+
+interface RowsOfKeys {
+  /** Quoted, with its schema. */
+  readonly table: string;
+  /** How its rows are called: an alias, or the table's own name where no alias may be. */
+  readonly as: string;
+  /** The primary key, or the columns of another unique index. */
+  readonly columns: readonly Column[];
+  /** At least one. */
+  readonly keys: readonly string[];
+  /** Further tables, joined behind. */
+  readonly joins?: string;
+  readonly asRows: boolean;
+}
+
+/**
+ * What follows FROM: the rows of the keys, each found by index. `placeIn` names the position of a row's key.
+ *
+ * A single key is looked up by itself: a derived table of one row is a temporary table all the same, which costs more
+ * than the row.
+ */
+export function rowsOfKeys({ table, as, columns, keys, joins = '', asRows }: RowsOfKeys): string {
+  const named = as === table ? table : `${table} ${as}`;
+  const [only] = keys;
+  if (keys.length > 1)
+    return `${keysTable(columns, keys, asRows)} k STRAIGHT_JOIN ${named} ON ${keysJoin(columns, 'k', as)} ${joins}`;
+  return `${named} ${joins} WHERE ${keyIs(columns, only!, as)}`;
+}
+
+export const placeIn = (keys: readonly string[]): string => (keys.length > 1 ? 'k.n' : '0');
+
+function keyIs(columns: readonly Column[], key: string, row: string): string {
+  const parts = partsOf(columns, key);
+  return columns
+    .map((column, at) => `${row}.${ident(column.name)} = ${partLiteral(column, parts[at]!)}`)
+    .join(' AND ');
+}
+
+function partsOf(columns: readonly Column[], key: string): string[] {
+  const parts = decodeKey(key);
+  if (parts.length !== columns.length) throw new Error('a journal key has the wrong number of columns');
+  return parts;
+}
 
 /**
  * Rows after a key, or up to it, in key order. OR-expanded, never a row constructor: `(a, b) > (x, y)`

@@ -2,7 +2,7 @@
 import { createConnection } from 'mysql2/promise';
 import { beforeAll, describe, expect, it } from 'vitest';
 
-import { keysJoin, keysTable } from '../../src/db/keys.ts';
+import { keySql, placeIn, rowsOfKeys } from '../../src/db/keys.ts';
 import { qualified } from '../../src/db/sql.ts';
 import { judgeKeys } from '../../src/db/verdict.ts';
 import { decodeKey } from '../../src/domain/key.ts';
@@ -102,10 +102,16 @@ describe.each(Object.keys(KEYS))('%s', (table) => {
     );
     for (const side of ['source', 'target'] as const) {
       const { table: found } = tracked[side](tracked.byName(table).id);
-      const [row] = await pair[side].rows(
-        `SELECT COUNT(*) AS n FROM ${keysTable(found.primary, keys)} k STRAIGHT_JOIN ${qualified(found.schema, table)} t ON ${keysJoin(found.primary, 'k', 't')}`,
-      );
-      expect([side, row!['n']]).toEqual([side, String(keyRows.length)]);
+      const foundBy = async (some: string[], asRows: boolean) => {
+        const from = { table: qualified(found.schema, table), as: 't', columns: found.primary, keys: some };
+        const rows = await pair[side].rows(
+          `SELECT ${placeIn(some)} AS n, ${keySql(found, 't')} AS row_key FROM ${rowsOfKeys({ ...from, asRows })}`,
+        );
+        return rows.map((row) => [row['n'], row['row_key']]).sort();
+      };
+      for (const asRows of [false, pair[side].takesRows])
+        expect(await foundBy(keys, asRows), side).toEqual(keys.map((key, at) => [String(at), key]).sort());
+      for (const key of keys) expect(await foundBy([key], true), `${side}, alone`).toEqual([['0', key]]);
     }
 
     await connection.query(`DELETE FROM ${table}`);
