@@ -105,7 +105,7 @@ export function reconcileActivities(deps: Deps): ReconcileActivities {
         const changed = closed(answer) !== first && waited > every / 8;
         if (answer.open || answer.stage !== PHASES[question.phase].stage || changed || waited >= every)
           return answer;
-        const pace = lookPace(Math.max(0, Date.now() - question.since));
+        const pace = lookPace(question.phase, Math.max(0, Date.now() - question.since));
         const until = Date.now() + Math.min(pace.gates, every - waited);
         for (let left = until - Date.now(); left > 0; left = until - Date.now()) {
           const isHeard = await heardWithin(deps, question.tenant, version, Math.min(left, beat(pace)));

@@ -107,7 +107,6 @@ const planOf = (tenants: readonly string[]) => ({
   durations: {
     shadow: '0s',
     soak: '1d',
-    reconcileEvery: '10m',
     reconcileRun: '30m',
     gateEvery: '1h',
     drill: '200ms',

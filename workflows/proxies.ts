@@ -63,18 +63,19 @@ export const reconcile = (
  * A wait for gates, which an approval ends: it is not waited for, since a cancel takes a heartbeat to arrive, up to
  * half a minute. It may still note once what it saw, in the phase in which it saw it.
  *
- * @param stood since the phase was entered: who stands for long gives signs of life seldom, as each is a write of Temporal's
+ * @param stays in its phase so long, as far as is known: whoever does gives signs of life seldom, as each is a write of
+ *   Temporal's
  */
 export const gates = (
   migration: string,
   summary: string,
   every: Milliseconds,
-  stood: Milliseconds,
+  stays: Milliseconds,
 ): Pick<ReconcileActivities, 'awaitGates'> =>
   proxyActivities<ReconcileActivities>({
     ...slices,
     cancellationType: 'TRY_CANCEL',
-    heartbeatTimeout: Math.min(Math.max(30 * SECOND, stood / 10), 90 * SECOND),
+    heartbeatTimeout: Math.min(Math.max(30 * SECOND, stays / 10), 3 * MINUTE),
     taskQueue: taskQueue(migration, 'reconcile'),
     startToCloseTimeout: every + 5 * MINUTE,
     summary,

@@ -7,7 +7,7 @@
 import { patched } from '@temporalio/workflow';
 
 import { saysDrift } from '../src/domain/drift.ts';
-import { SECOND } from '../src/domain/duration.ts';
+import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
 import { PHASES, type Phase } from '../src/domain/phase.ts';
 import { startReconcile } from './children.ts';
 import { rehearse } from './drill.ts';
@@ -92,6 +92,13 @@ async function continuous(run: TenantRun): Promise<Outcome> {
   return passGates(run);
 }
 
+/** What it has stood, or what the plan asks for. */
+function stays({ state: { phase, since, plan } }: TenantRun): Milliseconds {
+  const { shadow, soak } = plan.durations;
+  const asked = phase === 'shadow' ? shadow : phase === 'ramp' ? soak : 0;
+  return Math.max(Date.now() - since, asked);
+}
+
 async function passGates(run: TenantRun): Promise<Outcome> {
   const { state } = run;
   const waiting = patched('gates-let-go') ? gates : reconcile;
@@ -103,7 +110,7 @@ async function passGates(run: TenantRun): Promise<Outcome> {
     const answer =
       look === 1
         ? await control(plan.name, `look at the gates of ${phase}`).judge(question)
-        : await waiting(plan.name, `wait for the gates of ${phase}`, every, Date.now() - since).awaitGates({
+        : await waiting(plan.name, `wait for the gates of ${phase}`, every, stays(run)).awaitGates({
             ...question,
             every,
           });

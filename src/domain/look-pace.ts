@@ -4,19 +4,22 @@
  * thousand. A changed stage is heard at once, whatever the pace (`stage-watch.ts`).
  */
 import { MINUTE, SECOND, type Milliseconds } from './duration.ts';
+import { move, type Phase } from './phase.ts';
 
 export interface LookPace {
-  /** A cancel arrives with a heartbeat. */
+  /** Whoever was cancelled hears of it with a heartbeat, and nobody waits for that. */
   readonly beat: Milliseconds;
   readonly gates: Milliseconds;
 }
 
 const SOONEST = SECOND / 4;
-const BEAT_LATEST = 30 * SECOND;
-const GATES_LATEST = MINUTE;
+const BEAT_LATEST = MINUTE;
+const GATES_LATEST = 2 * MINUTE;
 
 /** @param stood since the tenant entered its phase */
-export const lookPace = (stood: Milliseconds): LookPace => ({
-  beat: Math.min(Math.max(stood / 40, SOONEST), BEAT_LATEST),
-  gates: Math.min(Math.max(stood / 4, SOONEST), GATES_LATEST),
-});
+export function lookPace(phase: Phase, stood: Milliseconds): LookPace {
+  const quarter = Math.max(stood / 4, SOONEST);
+  // Where no gate leads on, a look only tells the console.
+  const gates = move(phase, 'advance') === null ? Math.max(stood, SOONEST) : quarter;
+  return { beat: Math.min(quarter, BEAT_LATEST), gates: Math.min(gates, GATES_LATEST) };
+}
