@@ -7,7 +7,7 @@
  */
 import type { Database, Session } from './database.ts';
 import { onlyPrimaryIsUnique } from './fingerprint.ts';
-import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, type Budget } from './image-rows.ts';
+import { deleteRows, ImagesTooLarge, linesSql, OwnedLines, strangersSql, type Budget } from './image-rows.ts';
 import { journalTenantsSql } from './journal-rows.ts';
 import { loadLines, writeImages, type LoadMethod } from './load.ts';
 import { ownersOf, picturesOf, type KeysOf, type Picture } from './pictures.ts';
@@ -77,15 +77,37 @@ export async function applyKeys(
     reached.writing = tracked.target(many.id);
     await streamTable(sides, many, budget);
   }
-  return async () => {
-    for (const one of pictures) {
-      const side = tracked.target(one.id);
-      reached.writing = side;
-      // The last only: what an earlier one met would be known when the next one is sent, and taken for its fault.
-      const isAhead = one === pictures.at(-1) && !warns(sides.pair.target, side);
-      await writeKeys(sides, one, isAhead);
-    }
-  };
+  return () => writePictures(sides, pictures, reached);
+}
+
+/**
+ * As what `applyKeys` returns, of pictures without owners: the target writes nothing where a row belongs to a tenant that
+ * is not locked, and says so as it says of a warning. Where the target `guards`.
+ */
+export async function writeForeseen(
+  sides: Omit<Sides, 'source'>,
+  pictures: readonly Picture[],
+  reached: Reached,
+): Promise<void> {
+  const { tracked, target, locked } = sides;
+  assertLocked(sides, pictures.flatMap(tenantsOf));
+  for (const { id, keys } of pictures)
+    target.guardAhead(strangersSql(target, tracked.target(id), keys, locked));
+  await writePictures(sides, pictures, reached);
+}
+
+async function writePictures(
+  sides: Omit<Sides, 'source'>,
+  pictures: readonly Picture[],
+  reached: Reached,
+): Promise<void> {
+  for (const one of pictures) {
+    const side = sides.tracked.target(one.id);
+    reached.writing = side;
+    // The last only: what an earlier one met would be known when the next one is sent, and taken for its fault.
+    const isAhead = one === pictures.at(-1) && !warns(sides.pair.target, side);
+    await writeKeys(sides, one, isAhead);
+  }
 }
 
 /** Tables of a target where what is written warns, if only of a word such as utf8mb3. */
@@ -116,13 +138,13 @@ const tenantsOf = ({ owners, journaling, images }: Picture): string[] => [
   ...images.flatMap(({ tenant }) => tenant ?? []),
 ];
 
-function assertLocked({ locked }: Sides, tenants: readonly string[]): void {
+function assertLocked({ locked }: Pick<Sides, 'locked'>, tenants: readonly string[]): void {
   const missing = [...new Set(tenants)].filter((tenant) => !locked.has(tenant));
   if (missing.length > 0) throw new LocksMissing(missing);
 }
 
 /** A row without a parent belongs to nobody; a row of a source-only tenant is not on the target. */
-const isMoved = ({ mirrored }: Sides, tenant: string | null): boolean =>
+const isMoved = ({ mirrored }: Pick<Sides, 'mirrored'>, tenant: string | null): boolean =>
   tenant !== null && mirrored.has(tenant);
 
 /** The images replace the rows, and what has none is deleted: in that order, since absence is known at the end. */
@@ -152,7 +174,11 @@ async function streamTable(sides: Sides, { id, keys }: KeysOf, budget: Budget): 
   await deleteRows(target, tracked.target(id), lines.absent(keys));
 }
 
-async function writeKeys(sides: Sides, { id, keys, images: all }: Picture, isAhead: boolean): Promise<void> {
+async function writeKeys(
+  sides: Omit<Sides, 'source'>,
+  { id, keys, images: all }: Picture,
+  isAhead: boolean,
+): Promise<void> {
   const { tracked, target, method } = sides;
   const replaces = isReplacing(tracked, id);
   const images = all.filter(({ tenant }) => isMoved(sides, tenant));

@@ -15,7 +15,15 @@
  */
 import { DatabaseError, TransientDatabaseError } from '../domain/errors.ts';
 import { hasWarned, type Session } from './database.ts';
-import { applyKeys, LocksMissing, rememberWarning, type Keys, type Reached } from './apply-keys.ts';
+import {
+  applyKeys,
+  LocksMissing,
+  rememberWarning,
+  writeForeseen,
+  type Keys,
+  type Reached,
+} from './apply-keys.ts';
+import { foreseen, shapesAhead, type Foresight } from './foresight.ts';
 import { uniqueHolders } from './holders.ts';
 import { IMAGE_BYTES_MAX, ImagesTooLarge, type Budget } from './image-rows.ts';
 import {
@@ -44,6 +52,8 @@ export interface ConvergeRequest {
   readonly keys: Keys;
   /** Called when the locks are held, before the source is read: what is committed when it resolves is read. */
   readonly beforeReading?: (locked: readonly string[]) => Promise<void>;
+  /** What the tenants' batches were of; missing: nothing is foreseen. */
+  readonly foresight?: Foresight;
   /** Called on the locked target first; false: somebody else has the turn, nothing is done. */
   readonly takeTurn?: (target: Session) => Promise<boolean>;
   /** Called after the rows were written, before the target commits. */
@@ -70,7 +80,7 @@ export interface Converged {
 
 type Step =
   | { readonly kind: 'busy' }
-  /** As it was. */
+  /** As it was; not foreseen, if that is what failed. */
   | { readonly kind: 'again' }
   | { readonly kind: 'extend'; readonly tenants: readonly string[]; readonly keys: Keys }
   /** Rows of this size: so many journal rows fit. */
@@ -96,16 +106,22 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
     request.applied ?? ((ids) => deleteJournal(pair.source, pair.control, [...ids.values()].flat()));
   let tenants = request.tenants;
   let { keys, journal } = request;
+  let foresight = foresightOf(request);
   for (let round = 1; round <= ROUNDS; round += 1) {
-    const step = await attempt(pair, tracked, { ...request, tenants, keys, journal });
+    const tables = keys.size === 0 ? (foresight?.of(tracked, tenants) ?? []) : [];
+    const step = await attempt(pair, tracked, { ...request, tenants, keys, journal }, tables);
     if (step.kind === 'smaller') {
       journal = { ...journal!, limit: step.limit };
       continue;
     }
-    if (step.kind === 'again') continue;
+    if (step.kind === 'again') {
+      foresight = null;
+      continue;
+    }
     if (step.kind === 'busy') return BUSY;
     if (step.kind === 'done') {
       const { ids, lastIds, full, covered } = step.batch;
+      request.foresight?.learn(step.batch);
       // Begun before the journal is forgotten: what is buffered was read from either side.
       const told = ids.size + keys.size > 0 ? pair.changed?.(step.tenants) : undefined;
       await Promise.all([told, applied(ids)]);
@@ -121,7 +137,17 @@ export async function converge(pair: Pair, tracked: Tracked, request: ConvergeRe
   );
 }
 
-async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): Promise<Step> {
+/** Of a batch that is of nothing but journal rows, and leaves the moment of its snapshot open to nobody. */
+const foresightOf = ({ foresight, journal, atOneInstant }: ConvergeRequest): Foresight | null =>
+  journal === null || atOneInstant !== undefined ? null : (foresight ?? null);
+
+/** @param tables that are foreseen */
+async function attempt(
+  pair: Pair,
+  tracked: Tracked,
+  request: ConvergeRequest,
+  tables: readonly number[],
+): Promise<Step> {
   const reached: Reached = { keys: null, writing: null };
   const method = await loadMethod(pair.target, pair.control);
   try {
@@ -129,10 +155,22 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       pair.target.transaction(async (target): Promise<Step> => {
         if (request.takeTurn !== undefined && !(await request.takeTurn(target))) return { kind: 'busy' };
         const { tenants, skipsLocked } = request;
-        const locked = await lockTenants(target, pair.control, tenants, skipsLocked);
+        const ahead = target.guards && tables.length > 0 ? shapesAhead(tracked, tables) : undefined;
+        const locked = await lockTenants(target, pair.control, tenants, skipsLocked, ahead);
         const { journal } = request;
         if (journal !== null && !locked.some((tenant) => journal.after.has(tenant))) return { kind: 'busy' };
         await request.beforeReading?.(locked);
+        if (ahead !== undefined) {
+          const ours = journalOf(request, locked)!;
+          const seen = await foreseen({ pair, tracked, tables, journal: ours });
+          if (seen !== null) {
+            const { batch, mirrored, pictures } = seen;
+            const sides = { pair, tracked, target, method, locked: new Set(locked), mirrored };
+            await writeForeseen(sides, pictures, reached);
+            await request.endTurn?.(target);
+            return { kind: 'done', batch, tenants: locked };
+          }
+        }
         const { batch, write } = await pair.source.snapshot(async (source) => {
           const { batch: read, keys, mirrored } = await readBatch(source, pair, request, locked);
           reached.keys = keys;
@@ -149,6 +187,10 @@ async function attempt(pair: Pair, tracked: Tracked, request: ConvergeRequest): 
       }),
     );
   } catch (error) {
+    if (tables.length > 0 && !(error instanceof TransientDatabaseError || error instanceof LocksMissing)) {
+      if (error instanceof ImagesTooLarge) request.foresight?.areHeavy(tables);
+      return { kind: 'again' };
+    }
     return stepAfter(pair, tracked, request, reached, error);
   }
 }
@@ -182,21 +224,28 @@ interface Batch {
   readonly mirrored: ReadonlySet<string>;
 }
 
+/** What is asked of the tenants that are locked. */
+function journalOf({ journal }: ConvergeRequest, locked: readonly string[]): JournalRows | null {
+  const ours = [...(journal?.after ?? [])].filter(([tenant]) => locked.includes(tenant));
+  return journal && { ...journal, after: new Map(ours) };
+}
+
 async function readBatch(
   source: Session,
   { control }: Pair,
-  { journal: asked, keys: wanted }: ConvergeRequest,
+  request: ConvergeRequest,
   locked: readonly string[],
 ): Promise<Batch> {
-  const ours = [...(asked?.after ?? [])].filter(([tenant]) => locked.includes(tenant));
-  const journal = asked && { ...asked, after: new Map(ours) };
+  const journal = journalOf(request, locked);
   const [stages, rows = []] = await source.rowsOfEach([
     mirroredSql(control, locked),
     ...(journal === null ? [] : [journalSql(control, journal)]),
   ]);
   const batch = journal === null ? NO_JOURNAL : batchOf(journal, rows);
   const mirrored = tenantsOf(stages!);
-  const keys = new Map([...wanted].filter(([, set]) => set.size > 0).map(([id, set]) => [id, new Set(set)]));
+  const keys = new Map(
+    [...request.keys].filter(([, set]) => set.size > 0).map(([id, set]) => [id, new Set(set)]),
+  );
   for (const { tableId, key } of batch.keys) addKey(keys, tableId, key);
   return { batch, keys, mirrored };
 }

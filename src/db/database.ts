@@ -40,6 +40,11 @@ const LOOKS_MAX = 20;
 /** Of the time after which the target ends a silent session; the rest is for a process that is late to hear of it. */
 const IDLE_SHARE = 0.7;
 
+export const SNAPSHOT = [
+  'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
+  'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
+];
+
 export class Database {
   readonly side: 'source' | 'target';
   /** `host:port`, for messages. */
@@ -106,13 +111,21 @@ export class Database {
    * snapshot is ignored without an error (warning 138). Its end is not waited for: nothing depends on it.
    */
   snapshot<T>(use: (session: Session) => Promise<T>): Promise<T> {
-    const begin = [
-      'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
-      'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
-    ];
     return new Promise((resolve, reject) => {
       const read = async (session: Session): Promise<void> => resolve(await use(session));
-      this.session((session) => inTransaction(session, begin, read)).catch(reject);
+      this.session((session) => inTransaction(session, SNAPSHOT, read)).catch(reject);
+    });
+  }
+
+  /** As `snapshot`, for who sends one packet: `SNAPSHOT` before the rest of it, COMMIT behind. */
+  snapshotAtOnce<T>(use: (session: Session) => Promise<T>): Promise<T> {
+    return this.session(async (session) => {
+      try {
+        return await use(session);
+      } catch (error) {
+        if (!(error instanceof TransientDatabaseError)) await session.rollback();
+        throw error;
+      }
     });
   }
 

@@ -5,7 +5,7 @@ import type { RawRow, Session, TextRow } from './database.ts';
 import { selectImage } from './images.ts';
 import { keySql, placeIn, rowsOfKeys } from './keys.ts';
 import { Lines, type SomeLines } from './lines.ts';
-import { qualified } from './sql.ts';
+import { list, qualified, tenantLiteral } from './sql.ts';
 import { sizeOf, type Gather, type RowPacket } from './stream.ts';
 import { joinChain, tenantSql, type TrackedTable } from './tenancy.ts';
 
@@ -33,15 +33,9 @@ export class ImagesTooLarge extends Error {
   }
 }
 
-const imagesSql = (
-  source: Session,
-  tracked: TrackedTable,
-  keys: readonly string[],
-  select: string,
-): string => {
-  const { table } = tracked;
-  return `SELECT ${select}, ${tenantSql(tracked, 't')}, ${selectImage(table, 't')} FROM ${rowsOf(source, tracked, keys)}`;
-};
+/** @param rows FROM: the rows, called `t` */
+const imagesSql = (tracked: TrackedTable, select: string, rows: string): string =>
+  `SELECT ${select}, ${tenantSql(tracked, 't')}, ${selectImage(tracked.table, 't')} FROM ${rows}`;
 
 /** With what says whose they are. */
 const rowsOf = (session: Session, tracked: TrackedTable, keys: readonly string[]): string =>
@@ -60,10 +54,27 @@ export interface KeysOfTable {
   readonly keys: readonly string[];
 }
 
+/** Rows of one table that are found by a query of the caller's. */
+export interface ImagesAsked {
+  readonly side: TrackedTable;
+  /** FROM: the rows, called `t`, with what `place` names. */
+  readonly rows: string;
+  /** SQL: which of the keys that were asked for a row is of. */
+  readonly place: string;
+  readonly keyAt: (place: Buffer) => string;
+}
+
 /** Statements that share the packet, before and behind. */
 export interface InPacket {
   readonly before: readonly string[];
   readonly behind: readonly string[];
+}
+
+export interface ImagesOfEach {
+  /** By the place of what was asked. */
+  readonly images: readonly Image[][];
+  /** Rows of the other statements of the packet that give any, one after the other. */
+  readonly answers: readonly (readonly RawRow[])[];
 }
 
 /** @returns images in memory */
@@ -76,21 +87,33 @@ export async function readImages(
   return images[0]!;
 }
 
-/**
- * As `readImages`, of several tables in one packet.
- *
- * @returns `answers`: the rows of the other statements of the packet, one after the other
- */
+/** As `readImages`, of several tables in one packet. */
 export async function readImagesOfEach(
   source: Session,
   asked: readonly KeysOfTable[],
   budget: Budget,
+  beside?: InPacket,
+): Promise<ImagesOfEach> {
+  const queries = asked.map(({ side, keys }): ImagesAsked => ({
+    side,
+    rows: rowsOf(source, side, keys),
+    place: placeIn(keys),
+    keyAt: (place) => keys[numberOf(place)]!,
+  }));
+  return gatherImages(source, queries, budget, beside);
+}
+
+/** As `readImagesOfEach`. */
+export async function gatherImages(
+  source: Session,
+  asked: readonly ImagesAsked[],
+  budget: Budget,
   { before, behind }: InPacket = { before: [], behind: [] },
-): Promise<{ readonly images: readonly Image[][]; readonly answers: readonly (readonly RawRow[])[] }> {
+): Promise<ImagesOfEach> {
   let answers: readonly (readonly RawRow[])[] = [];
   const found = asked.map(() => new Map<string, Image>());
-  const streams = asked.map(({ side, keys }, at) =>
-    imagesSql(source, side, keys, `${at}, ${placeIn(keys)}, ${keySql(side.table, 't')}`),
+  const streams = asked.map(({ side, rows, place }, at) =>
+    imagesSql(side, `${at}, ${place}, ${keySql(side.table, 't')}`, rows),
   );
   let count = 0;
   for await (const batch of source.streamBetween(before, streams, behind, (rows) => (answers = rows)))
@@ -102,7 +125,7 @@ export async function readImagesOfEach(
       const table = numberOf(at!);
       const byKey = found[table]!;
       const text = own!.toString('latin1');
-      const asking = asked[table]!.keys[numberOf(place!)]!;
+      const asking = asked[table]!.keyAt(place!);
       const known = byKey.get(text);
       if (known === undefined) byKey.set(text, { tenant: textOf(tenant!), values, askedBy: [asking] });
       else known.askedBy.push(asking);
@@ -112,7 +135,7 @@ export async function readImagesOfEach(
 
 /** @returns the query whose rows `OwnedLines` takes */
 export const linesSql = (source: Session, tracked: TrackedTable, keys: readonly string[]): string =>
-  imagesSql(source, tracked, keys, placeIn(keys));
+  imagesSql(tracked, placeIn(keys), rowsOf(source, tracked, keys));
 
 /** Lines of the images that have the right owner, as they arrive. A row of anybody else counts as absent. */
 export class OwnedLines implements Gather<SomeLines> {
@@ -165,6 +188,16 @@ const numberOf = (bytes: Buffer): number => Number(bytes.toString('latin1'));
 /** Tenants that own the target's rows of the keys. */
 export const ownersSql = (target: Session, side: TrackedTable, keys: readonly string[]): string =>
   `SELECT DISTINCT ${tenantSql(side, 't')} AS tenant FROM ${rowsOf(target, side, keys)}`;
+
+/** Rows of the keys that belong on the target to none of these tenants. */
+export const strangersSql = (
+  target: Session,
+  side: TrackedTable,
+  keys: readonly string[],
+  tenants: Iterable<string>,
+): string =>
+  `SELECT 1 FROM ${rowsOf(target, side, keys)} ${keys.length > 1 ? 'WHERE' : 'AND'}
+   COALESCE(${tenantSql(side, 't')}, ${tenantLiteral(UNRESOLVED)}) NOT IN (${list([...tenants].map(tenantLiteral))})`;
 
 /** @param rows of `ownersSql`; a row without a parent may be anybody's */
 export const ownersIn = (rows: readonly TextRow[]): string[] =>

@@ -9,6 +9,8 @@ export interface JournalRows {
   readonly limit: number;
   /** Tables whose rows stay in the journal: their definition changed. */
   readonly without?: readonly number[];
+  /** Ids that are not even read. */
+  readonly skips?: readonly string[];
   /** Ids of rows that are on the target already and are just being deleted. */
   readonly leaving?: ReadonlySet<string>;
 }
@@ -19,7 +21,7 @@ export type JournalIds = ReadonlyMap<string, readonly string[]>;
 export interface JournalBatch {
   /** Of the rows that are to be applied. */
   readonly ids: JournalIds;
-  readonly keys: readonly { readonly tableId: number; readonly key: string }[];
+  readonly keys: readonly { readonly tenant: string; readonly tableId: number; readonly key: string }[];
   /** Highest id that was read of each tenant. Another tenant's says nothing: ids commit out of order. */
   readonly lastIds: ReadonlyMap<string, string>;
   /** Did the batch hold as many rows as it may? Then there may be more. */
@@ -28,11 +30,33 @@ export interface JournalBatch {
   readonly covered: boolean;
 }
 
-export function journalSql(control: string, { after, limit, without = [] }: JournalRows): string {
-  const others = without.length === 0 ? '' : ` AND table_id NOT IN (${without.join(', ')})`;
-  const ranges = [...after].map(([tenant, id]) => `(tenant = ${tenantLiteral(tenant)} AND id > ${id})`);
-  return `SELECT id, tenant, table_id, row_key FROM ${qualified(control, 'journal')} WHERE (${ranges.join(' OR ')})${others} ORDER BY id LIMIT ${limit}`;
+export function journalSql(control: string, rows: JournalRows): string {
+  const { limit } = rows;
+  return `SELECT id, tenant, table_id, row_key FROM ${qualified(control, 'journal')} f WHERE ${isOf(rows)} ORDER BY id LIMIT ${limit}`;
 }
+
+/** SQL: is `f` one of the rows that are asked for? */
+function isOf({ after, without = [], skips = [] }: JournalRows): string {
+  const others = without.length === 0 ? '' : ` AND f.table_id NOT IN (${without.join(', ')})`;
+  // Plus zero: of the gaps between them the server would make ranges of the index.
+  const left = skips.length === 0 ? '' : ` AND f.id + 0 NOT IN (${skips.join(', ')})`;
+  const ranges = [...after].map(([tenant, id]) => `(f.tenant = ${tenantLiteral(tenant)} AND f.id > ${id})`);
+  return `(${ranges.join(' OR ')})${others}${left}`;
+}
+
+/**
+ * FROM: what the rows `f` of `journalSql` lead to, oldest first, the same as often as several of them do; at most `limit`
+ * in all. Joined as they are found: a table of them would be a temporary one.
+ *
+ * @param joined behind `f`
+ * @param also conditions
+ */
+export const fromJournal = (control: string, rows: JournalRows, joined: string, also = 'TRUE'): string =>
+  `${qualified(control, 'journal')} f FORCE INDEX (by_tenant) ${joined} WHERE ${isOf(rows)} AND ${also} ORDER BY f.id LIMIT ${rows.limit}`;
+
+/** Journal rows `j` of the key of `f`. */
+export const sameKey = (control: string): string =>
+  `STRAIGHT_JOIN ${qualified(control, 'journal')} j FORCE INDEX (by_key) ON j.table_id = f.table_id AND j.row_key = f.row_key`;
 
 /** @param rows of `journalSql` */
 export function batchOf(
@@ -43,7 +67,11 @@ export function batchOf(
   const open = leaving === undefined ? rows : rows.filter((row) => !leaving.has(row['id']!));
   return {
     ids: byTenant(open),
-    keys: open.map((row) => ({ tableId: Number(row['table_id']), key: row['row_key']! })),
+    keys: open.map((row) => ({
+      tenant: row['tenant']!,
+      tableId: Number(row['table_id']),
+      key: row['row_key']!,
+    })),
     lastIds: new Map(rows.map((row) => [row['tenant']!, row['id']!])),
     full,
     covered: !full && without.length === 0 && [...after.values()].every((id) => id === '0'),

@@ -8,6 +8,14 @@ import type { Session, TextRow } from './database.ts';
 import { list, qualified, tenantLiteral } from './sql.ts';
 import type { Pair } from './tracked.ts';
 
+/** Statements that go behind, in the same packet. */
+export interface Beside {
+  readonly statements: readonly string[];
+  readonly answered: (answers: readonly (readonly TextRow[])[]) => void;
+}
+
+const NOTHING: Beside = { statements: [], answered: () => {} };
+
 /**
  * Waits for the rows, in name order so that two appliers never wait for each other.
  *
@@ -18,14 +26,17 @@ export async function lockTenants(
   control: string,
   tenants: readonly string[],
   skips = false,
+  beside: Beside = NOTHING,
 ): Promise<string[]> {
   const sorted = [...new Set(tenants)].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  const rows = await target.rows(
+  const [rows = [], ...answers] = await target.rowsOfEach([
     `SELECT tenant, direction FROM ${qualified(control, 'tenant_lock')} WHERE tenant IN (${list(sorted.map(tenantLiteral))}) ORDER BY tenant FOR UPDATE${skips ? ' SKIP LOCKED' : ''}`,
-  );
+    ...beside.statements,
+  ]);
   if (!skips && rows.length < sorted.length)
     throw new TransientDatabaseError('target: a tenant has no lock row yet');
   checkDirection(rows);
+  beside.answered(answers);
   return skips ? rows.map((row) => row['tenant']!) : sorted;
 }
 

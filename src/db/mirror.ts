@@ -9,6 +9,7 @@ import type { Milliseconds } from '../domain/duration.ts';
 import { UNRESOLVED } from '../domain/stage.ts';
 import { converge, type Converged, type ConvergeRequest } from './converge.ts';
 import type { Session } from './database.ts';
+import { Foresight } from './foresight.ts';
 import { deleteJournal, type JournalRows } from './journal-rows.ts';
 import { Leaving } from './leaving.ts';
 import { qualified, tenantLiteral } from './sql.ts';
@@ -36,6 +37,7 @@ export class Mirror {
   readonly #pair: Pair;
   readonly #lowWater = new Map<string, LowWater>();
   readonly #leaving: Leaving;
+  readonly #foresight = new Foresight();
   #tracked: Tracked;
   #held: readonly number[] = [];
 
@@ -159,6 +161,8 @@ export class Mirror {
       journal: { ...journal, leaving: this.#leaving.of(own) },
       keys: new Map(),
       applied: (ids) => this.#leaving.delete(ids),
+      // Of the loop's batches most are empty: the nodes mirror what they write.
+      ...(way.beforeReading === undefined ? {} : { foresight: this.#foresight }),
       ...way,
       ...(turn === null
         ? {}

@@ -57,8 +57,10 @@ export interface Statement {
 /** Warnings about a word of the statement, such as utf8mb3, not about a value. */
 const DEPRECATED = new Set(['1287', '1681', '3719', '3720', '3778']);
 
+/** Two rows where one is asked for. */
+const FAILS = '(SELECT 1 UNION ALL SELECT 2)';
 /** Asks of the statement right before it in the packet; the warnings themselves are gone then. */
-const FAIL_IF_WARNED = 'DO IF(@@warning_count = 0, 0, (SELECT 1 UNION ALL SELECT 2))';
+const FAIL_IF_WARNED = `DO IF(@@warning_count = 0, 0, ${FAILS})`;
 const MORE_THAN_ONE_ROW = 1242;
 
 /** Did a `writeAhead` warn? Written again by `write`, it is said of what. */
@@ -102,6 +104,16 @@ export class Session {
   /** For the server's answers since it was acquired; a `load` waits for whoever makes its bytes as well. */
   get waited(): Milliseconds {
     return this.#waited;
+  }
+
+  /** Does one packet hold several statements, so that none is carried out behind one that failed? */
+  get combines(): boolean {
+    return this.#settings.combines;
+  }
+
+  /** May a statement say, in the packet of what it guards, that it must not be carried out? MariaDB's DO never fails. */
+  get guards(): boolean {
+    return this.combines && this.#server()?.flavour === 'mysql';
   }
 
   /** Rows of byte values in column order. */
@@ -148,12 +160,16 @@ export class Session {
 
   /**
    * As `write`, sent with what is sent next where the session combines them: that is not carried out if this fails, or
-   * warns of whatever it may be (`hasWarned`). MariaDB's DO never fails.
+   * warns of whatever it may be (`hasWarned`).
    */
   async writeAhead(sql: string): Promise<void> {
-    if (this.#settings.combines && this.#server()?.flavour === 'mysql')
-      this.#ahead = [...this.#ahead, sql, FAIL_IF_WARNED];
+    if (this.guards) this.#ahead = [...this.#ahead, sql, FAIL_IF_WARNED];
     else await this.write(sql);
+  }
+
+  /** What is sent next is carried out only where the query finds nothing. Where the session `guards`. */
+  guardAhead(query: string): void {
+    this.#ahead = [...this.#ahead, `DO IF(EXISTS (${query}), ${FAILS}, 0)`];
   }
 
   /**

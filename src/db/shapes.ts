@@ -87,18 +87,22 @@ export async function assertShapes(pair: Pair, tracked: Tracked, { on, side, ids
   }
 }
 
+interface ShapesBeside {
+  /** Take each table's metadata lock: from then on to the end of the transaction nobody alters it. */
+  readonly touches: readonly string[];
+  readonly statements: readonly string[];
+  readonly assert: (live: readonly (Shape | null)[]) => void;
+}
+
 /**
  * As `assertShapes` of a session, for a caller who sends the statements, behind those that touch the tables.
  *
  * @returns `assert` takes what they answered. A table that is gone is a DatabaseError: `explained` says so
  */
-export function shapesBeside(
-  tracked: Tracked,
-  side: Side,
-  ids: Iterable<number>,
-): { readonly statements: readonly string[]; readonly assert: (live: readonly (Shape | null)[]) => void } {
+export function shapesBeside(tracked: Tracked, side: Side, ids: Iterable<number>): ShapesBeside {
   const tables = [...readBy(tracked, side, ids).values()];
   return {
+    touches: tables.map(({ table }) => `SELECT 1 FROM ${qualified(table.schema, table.name)} LIMIT 0`),
     statements: tables.map(({ table }) => createdSql(table)),
     assert: (live) => {
       const [seen] = tables.flatMap((one, at) => differenceOf(tracked, side, one, live[at]!) ?? []);

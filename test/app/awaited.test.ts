@@ -20,7 +20,7 @@ const seen = { locks: 0, readings: 0 };
 function hear(statement: unknown): void {
   const { side, sql } = statement as Statement;
   if (side === 'target' && sql.includes('`tenant_lock`')) seen.locks += 1;
-  if (side === 'source' && sql.startsWith('SELECT id, tenant, table_id, row_key')) seen.readings += 1;
+  if (side === 'source' && /^SELECT (f\.)?id, (f\.)?tenant, /.test(sql)) seen.readings += 1;
 }
 
 function listen(): void {

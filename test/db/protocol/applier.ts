@@ -81,6 +81,7 @@ async function main(config: ApplierConfig): Promise<void> {
       until: () => windows >= 2,
     });
   };
+  const whenLocked = (): Promise<void> => sleep(random.below(3));
   const repair = (tenant: string): Promise<void> => {
     const keys = Array.from({ length: 4 }, () => encodeKey([String(1 + random.below(config.customers))]));
     return repairKeys(pair, tracked, tenant, tracked.byName('customers').id, keys);
@@ -92,7 +93,10 @@ async function main(config: ApplierConfig): Promise<void> {
     try {
       if (dice < 40) await mirror.mirrorTenant(tenant, random.chance(0.5) ? null : random.below(20));
       else if (dice < 50) await mirror.mirrorTogether(config.tenants);
-      else if (dice < 60) await mirror.reachTogether(config.tenants);
+      else if (dice < 55) await mirror.reachTogether(config.tenants);
+      // As after a commit: what the last batch was of is foreseen.
+      else if (dice < 65)
+        await mirror.reachTogether(random.chance(0.5) ? config.tenants : [tenant], whenLocked);
       else if (dice < 75) await mirror.mirrorTenant('_unresolved', null);
       else if (dice < 87) await copy(tenant);
       else if (dice < 96) await repair(tenant);

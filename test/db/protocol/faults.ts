@@ -8,7 +8,7 @@ import { Database, type DatabaseOptions, type Session } from '../../../src/db/da
 // prettier-ignore
 const STEPS = {
   'lock':           ['target', /tenant_lock`.*FOR (UPDATE|SHARE)/],
-  'journal-read':   ['source', /^SELECT id, tenant, table_id, row_key FROM .*`journal`/],
+  'journal-read':   ['source', /^SELECT (f\.)?id, (f\.)?tenant, [^]*`journal`/],
   'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
   'holders-read':   ['target', /^SELECT DISTINCT/],
   'delete':         ['target', /^DELETE .* FROM/],

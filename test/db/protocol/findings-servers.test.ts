@@ -279,7 +279,7 @@ it('17: the journal is read from a low-water id, and from its beginning every fe
     {
       withoutLock: false,
       at(moment, _, text) {
-        const after = /^SELECT id, .*`journal` WHERE \(\(tenant = \S+ AND id > (\d+)/.exec(text)?.[1];
+        const after = /^SELECT id, .*`journal` f WHERE \(\(f.tenant = \S+ AND f.id > (\d+)/.exec(text)?.[1];
         if (moment === 'before' && after !== undefined) reads.push(after);
       },
     },
