@@ -2,15 +2,16 @@
 import { activityInfo, cancellationSignal, CancelledFailure, heartbeat } from '@temporalio/activity';
 
 import { SECOND, type Milliseconds } from '../src/domain/duration.ts';
-import { formatProblem } from '../src/domain/errors.ts';
+import { formatProblem, type Problem } from '../src/domain/errors.ts';
 import type { Limits } from '../src/domain/plan.ts';
-import { planOf } from '../src/domain/tenant-schema.ts';
+import { isPerTenant, planOf } from '../src/domain/tenant-schema.ts';
 import { copyTables, tablesOf } from '../src/db/backfill.ts';
 import { readProgress, type TableProgress } from '../src/db/copy-cursor.ts';
 import { lostCapture } from '../src/db/capture-loss.ts';
 import { lostFor } from '../src/db/lost-capture.ts';
 import { probeDigest } from '../src/db/digest.ts';
 import { preflight } from '../src/db/preflight.ts';
+import { Lately } from '../src/db/preflight/lately.ts';
 import { readMigration } from '../src/db/migrations.ts';
 import { ProgressRow } from '../src/db/progress.ts';
 import type { Deps } from './deps.ts';
@@ -41,14 +42,19 @@ export function beat(details: unknown): void {
 
 export function dataActivities(deps: Deps): DataActivities {
   const { pair, plan, throttle } = deps;
+  const look = (tenant: string): Promise<readonly Problem[]> => {
+    const { source, target } = pair;
+    // A drill of another tenant may cut this worker's connections meanwhile.
+    return target.undisturbed(() => preflight(planOf(plan, tenant), { source, target }));
+  };
+  const ofAll = new Lately(() => look(''));
   return guarded<DataActivities>({
     async preflight({ tenant }) {
-      const { source, target } = pair;
-      // A drill of another tenant may cut this worker's connections meanwhile.
-      const problems = await target.undisturbed(async () => [
-        ...(await preflight(planOf(plan, tenant), { source, target })),
-        ...(await throttle.check(plan.limits)).problems,
-      ]);
+      const isAlone = isPerTenant(plan.source.schema);
+      const problems = [
+        ...(isAlone ? await look(tenant) : await ofAll.problems()),
+        ...(await pair.target.undisturbed(async () => (await throttle.check(plan.limits)).problems)),
+      ];
       if (problems.length > 0) return problems.map(formatProblem);
       await probeDigest(pair.source);
       await probeDigest(pair.target);
