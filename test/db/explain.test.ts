@@ -257,6 +257,7 @@ async function control({ pair, tracked, sql }: Fixture): Promise<void> {
   await readStage(source, name, 'ant');
   await readStages(source, name, 1_000_000);
   await readJournalAges(source, name, ['ant', 't10', 't20']);
+  await readJournalAges(source, name, ['ant', ...Array.from({ length: 40 }, (_, n) => `t${n}`)]);
   await readEvidence(pair, tracked, {
     tenant: 'ant',
     since: 0,
