@@ -170,6 +170,7 @@ async function attempt(
             await request.endTurn?.(target);
             return { kind: 'done', batch, tenants: locked };
           }
+          request.foresight?.failed(tenants);
         }
         const { batch, write } = await pair.source.snapshot(async (source) => {
           const { batch: read, keys, mirrored } = await readBatch(source, pair, request, locked);
@@ -189,6 +190,7 @@ async function attempt(
   } catch (error) {
     if (tables.length > 0 && !(error instanceof TransientDatabaseError || error instanceof LocksMissing)) {
       if (error instanceof ImagesTooLarge) request.foresight?.areHeavy(tables);
+      request.foresight?.failed(request.tenants);
       return { kind: 'again' };
     }
     return stepAfter(pair, tracked, request, reached, error);

@@ -24,18 +24,28 @@ const BYTES_MAX = 1024 * 1024;
 const TABLES_MAX = 4;
 const TENANTS_MAX = 10_000;
 const COLUMNS_MAX = 3;
+/** After a batch that was not as foreseen: so many are read as every batch is. */
+const SITS_OUT = 16;
 
 /** What the batches of each tenant were of. */
 export class Foresight {
   readonly #tables = new Map<string, ReadonlySet<number>>();
   /** Of large rows. */
   readonly #heavy = new Set<number>();
+  /** Batches of a tenant for which nothing is foreseen. */
+  readonly #sitsOut = new Map<string, number>();
 
   learn({ keys }: Pick<JournalBatch, 'keys'>): void {
     const found = new Map<string, Set<number>>();
     for (const { tenant, tableId } of keys) found.set(tenant, (found.get(tenant) ?? new Set()).add(tableId));
     if (this.#tables.size + found.size > TENANTS_MAX) this.#tables.clear();
     for (const [tenant, tables] of found) this.#tables.set(tenant, tables);
+  }
+
+  /** A key that is written over and over, or tables in turn, would cost a packet each time. */
+  failed(tenants: readonly string[]): void {
+    if (this.#sitsOut.size + tenants.length > TENANTS_MAX) this.#sitsOut.clear();
+    for (const tenant of tenants) this.#sitsOut.set(tenant, SITS_OUT);
   }
 
   /** Their images are never again read before it is known how many they are. */
@@ -45,10 +55,19 @@ export class Foresight {
 
   /** @returns tables that the tenants' next batch may be of; none where it can't be told, or there are too many */
   of(tracked: Tracked, tenants: readonly string[]): readonly number[] {
+    if (tenants.filter((tenant) => this.#isOut(tenant)).length > 0) return [];
     const tables = new Set(tenants.flatMap((tenant) => [...(this.#tables.get(tenant) ?? [])]));
     const isFit = (id: number): boolean =>
       !this.#heavy.has(id) && partsSql(tracked.source(id).table.primary, 'f.row_key') !== null;
     return tables.size <= TABLES_MAX && [...tables].every(isFit) ? [...tables] : [];
+  }
+
+  /** Counts: each of them is asked about. */
+  #isOut(tenant: string): boolean {
+    const left = this.#sitsOut.get(tenant) ?? 0;
+    if (left <= 1) this.#sitsOut.delete(tenant);
+    else this.#sitsOut.set(tenant, left - 1);
+    return left > 0;
   }
 }
 

@@ -129,6 +129,19 @@ it('a batch of another table, or a long one, is read once more', async () => {
   expect((await reach('ant')).snapshots).toBe(2);
 });
 
+it('a key that is written over and over is read ahead once in a while', async () => {
+  await learn('UPDATE orders SET n = n + 1 WHERE id = 1', 'ant');
+  const often = Array.from({ length: 11 }, () => 'UPDATE orders SET n = n + 1 WHERE id = 1').join(';');
+  const tries: number[] = [];
+  for (let batch = 1; batch <= 18; batch += 1) {
+    await fixture().sql('source', often);
+    const { snapshots, all } = await reach('ant');
+    if (all.some(({ sql }) => FORESEEN.test(sql))) tries.push(batch);
+    expect(snapshots).toBe(tries.at(-1) === batch ? 2 : 1);
+  }
+  expect(tries).toEqual([1, 18]);
+});
+
 it('keys of types whose text may hold a colon are never foreseen', async () => {
   await learn('UPDATE days SET n = n + 1', 'ant');
   await fixture().sql('source', 'UPDATE days SET n = n + 1');
