@@ -16,7 +16,7 @@ import { isLocking, refuseTransactionControl } from './statements.ts';
 export type ReadFunction<T> = (conn: Connection) => Promise<T>;
 export type WriteFunction<T> = (conn: Connection) => Promise<T>;
 
-type Answer = [unknown, FieldPacket[]];
+export type Answer = [unknown, FieldPacket[]];
 type Send = (statement: QueryOptions) => Promise<Answer>;
 
 /** A locking read came to a side that is not the authority; the router asks the authority instead. */

@@ -1,8 +1,12 @@
-/** One read on one side, for a comparison: what it came to, and how long it took. */
+/**
+ * One read on one side, for a comparison: what it came to, how long it took, and what it asked.
+ */
+import type { QueryOptions } from 'mysql2/promise';
+
 import { canonical } from './canonical.ts';
 import { failed } from './comparator.ts';
 import { DeadlineError } from './errors.ts';
-import { lendSession, NeedsAuthority, type LentConnection, type ReadFunction } from './handle.ts';
+import { LentConnection, lendSession, NeedsAuthority, type Answer, type ReadFunction } from './handle.ts';
 import { SideFault } from './pool.ts';
 import type { Session } from '../db/database.ts';
 import { stripError } from '../db/faults.ts';
@@ -37,6 +41,19 @@ export function clocked<T>(fn: ReadFunction<T>): Clocked<T> {
     },
   };
 }
+
+/** The function, overheard: `hear` gets each statement with its values in place. */
+export const overheard =
+  <T>(fn: ReadFunction<T>, hear: (statement: string) => void): ReadFunction<T> =>
+  (conn) => {
+    const send = (statement: QueryOptions): Promise<Answer> => {
+      hear(conn.format(statement.sql, statement.values as unknown[]));
+      return conn.query(statement) as Promise<Answer>;
+    };
+    // What may be sent is judged by the connection below.
+    const outer = new LentConnection(send, true);
+    return whileLent(outer, fn);
+  };
 
 async function whileLent<T>(lent: LentConnection, fn: ReadFunction<T>): Promise<T> {
   try {

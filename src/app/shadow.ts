@@ -3,6 +3,8 @@
  * compared. Nothing here is awaited by a request, and a full queue or an ill target only costs samples.
  * What differs is looked at again where nothing moves (`shadow-verdict.ts`) before it is counted.
  */
+import { createHash } from 'node:crypto';
+
 import { bulkhead, BulkheadRejectedError } from 'cockatiel';
 
 import { canonical } from './canonical.ts';
@@ -16,8 +18,7 @@ import { shadowSlots, type Settings } from './options.ts';
 import type { ApplicationPool } from './pool.ts';
 import type { ReplicaLink } from './replica.ts';
 import type { ShadowLedger } from './shadow-ledger.ts';
-import { clocked, outcomeOf } from './shadow-look.ts';
-import { questionOf, Repeats, type Heard } from './shadow-repeats.ts';
+import { clocked, outcomeOf, overheard } from './shadow-look.ts';
 import { decide } from './shadow-verdict.ts';
 import type { Stats } from './stats.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -38,24 +39,21 @@ export interface Sample {
   readonly name: string;
   readonly fn: ReadFunction<unknown>;
   readonly value: unknown;
-  readonly heard: Heard;
   readonly tookMs: Milliseconds;
   /** The side to read again. */
   readonly side: Side;
 }
 
-interface Asked extends Omit<Sample, 'value' | 'heard'> {
+interface Asked extends Omit<Sample, 'value'> {
   /** Canonical text: the caller may change the object that it got. */
   readonly answer: string;
-  /** Statements with their values; null: it can't be told. */
-  readonly question: string | null;
-  /** The question with its answer, for `Repeats`. */
-  readonly repeat: string | null;
 }
 
 interface Look {
   readonly answer: string;
   readonly tookMs: Milliseconds;
+  /** With their values in place. */
+  readonly statements: readonly string[];
 }
 
 export interface ShadowParts {
@@ -75,7 +73,6 @@ export class ShadowReader {
   readonly #slots: number;
   readonly #reads;
   readonly #verdicts = bulkhead(1, VERDICTS_QUEUE);
-  readonly #repeats: Readonly<Record<Side, Repeats>> = { source: new Repeats(), target: new Repeats() };
   /** Differences that are being looked at, by tenant, name and statements. */
   readonly #underWay = new Set<string>();
   #isClosed = false;
@@ -92,16 +89,11 @@ export class ShadowReader {
   }
 
   /** Returns at once. */
-  offer({ value, heard, ...sample }: Sample): void {
+  offer({ value, ...sample }: Sample): void {
     if (!this.#hasRoom() || isLong(value)) return this.#drop();
     const answer = canonical(value);
     if (answer.length > ANSWER_MAX) return this.#drop();
-    const { question } = heard;
-    const repeat = question === null ? null : questionOf(sample.tenant, sample.name, question, answer);
-    const asked = { ...sample, answer, question, repeat };
-    if (repeat === null || !this.#repeats[sample.side].has(repeat)) return void this.#compareSoon(asked);
-    this.#parts.stats.repeated += 1;
-    this.#count(asked, 'equal');
+    void this.#compareSoon({ ...sample, answer });
   }
 
   close(): void {
@@ -125,22 +117,22 @@ export class ShadowReader {
     }
     this.#measure(asked, other.tookMs);
     const seen = this.#compare(asked, other);
-    if (isDiffering(seen)) return this.#decide(asked);
-    if (seen === 'equal' && asked.repeat !== null) this.#repeats[asked.side].add(asked.repeat);
-    this.#count(asked, seen);
+    if (isDiffering(seen)) await this.#decide(asked, other);
+    else this.#count(asked, seen);
   }
 
   async #look(asked: Asked, side: Side): Promise<Look> {
     const { pools, guard, settings, telemetry } = this.#parts;
     if (this.#isClosed) throw new Error('closed');
-    const clock = clocked(asked.fn);
+    const statements: string[] = [];
+    const clock = clocked(overheard(asked.fn, (statement) => void statements.push(statement)));
     const { targetReadMs: deadlineMs } = settings;
     const { tenant, name } = asked;
     const ask = () => pools[side].read(tenant, clock.fn, { deadlineMs });
     const read = () => outcomeOf(() => telemetry.operation({ tenant, name, side, purpose: 'shadow' }, ask));
     try {
       const answer = await (side === 'target' ? guard.aside(read) : read());
-      return { answer, tookMs: clock.tookMs() ?? 0 };
+      return { answer, tookMs: clock.tookMs() ?? 0, statements };
     } catch (error) {
       // Given up while it ran: as slow as that, at least.
       if (error instanceof DeadlineError && clock.hasBegun()) this.#measure(asked, deadlineMs);
@@ -165,14 +157,15 @@ export class ShadowReader {
   }
 
   /** The same question that differs again while it is looked at is the same difference. */
-  async #decide(asked: Asked): Promise<void> {
+  async #decide(asked: Asked, { statements }: Look): Promise<void> {
     const { stats, settings, link } = this.#parts;
-    const key = asked.question === null ? null : questionOf(asked.tenant, asked.name, asked.question);
-    if (key !== null && this.#underWay.has(key)) {
+    const question = createHash('sha256').update(statements.join('\0')).digest('base64');
+    const key = `${asked.tenant}\0${asked.name}\0${question}`;
+    if (this.#underWay.has(key)) {
       stats.joined += 1;
       return;
     }
-    if (key !== null) this.#underWay.add(key);
+    this.#underWay.add(key);
     const suspect = {
       tenant: asked.tenant,
       fn: asked.fn,
@@ -188,7 +181,7 @@ export class ShadowReader {
       if (error instanceof BulkheadRejectedError) this.#drop();
       else stats.undecided += 1; // a side went away
     } finally {
-      if (key !== null) this.#underWay.delete(key);
+      this.#underWay.delete(key);
     }
   }
 
