@@ -157,15 +157,19 @@ export class TenantRun {
     };
   }
 
-  /** The view once everything accepted so far is carried out: `pause` and `resume` may come in one breath, a `rollback` amid the flip. */
-  private expected(pending: readonly Event[], entering: Phase | null): View {
+  /**
+   * Judges by the view once everything accepted so far is carried out (`pause` and `resume` may come in one breath); where a
+   * phase is just being entered, by either one: whether the flip stands, nobody knows, and it is judged once more when its turn comes.
+   */
+  private judged(command: Command, pending: readonly Event[], entering: Phase | null): string | null {
     const modes = pending.flatMap((event) =>
       event.kind === 'command' ? (LEADS_TO[event.command.name] ?? []) : [],
     );
-    const mode = modes.length > 0 ? { mode: modes.at(-1)! } : {};
-    if (entering === null) return { ...this.view(), ...mode };
+    const view = { ...this.view(), ...(modes.length > 0 ? { mode: modes.at(-1)! } : {}) };
+    const why = judge(command, view);
+    if (why === null || entering === null || entering === view.phase) return why;
     const gates = waivableGates(entering, this.state.plan);
-    return { ...this.view(), phase: entering, gates, approved: false, approvers: [], ...mode };
+    return judge(command, { ...view, phase: entering, gates, approved: false, approvers: [] });
   }
 
   status(): TenantStatus {
@@ -205,7 +209,7 @@ export class TenantRun {
     const parsed = parseCommand(name, payload);
     if (!parsed.ok) return this.refuse(parsed.why);
     if (this.#seen.includes(parsed.command.requestId)) return;
-    const why = judge(parsed.command, this.expected(this.inbox, this.#entersFirst ? this.entering : null));
+    const why = this.judged(parsed.command, this.inbox, this.#entersFirst ? this.entering : null);
     if (why !== null) return this.refuse(`${name} by ${parsed.command.actor}: ${why}`);
     this.enqueue(parsed.command);
   }
@@ -216,7 +220,7 @@ export class TenantRun {
     if (this.#seen.includes(parsed.command.requestId)) return;
     // A validator is not replayed, as a signal is: it may look at what earlier versions did not.
     const pending = this.underWay === null ? this.inbox : [this.underWay, ...this.inbox];
-    const why = judge(parsed.command, this.expected(pending, this.entering));
+    const why = this.judged(parsed.command, pending, this.entering);
     if (why !== null) throw new Error(why);
   }
 
