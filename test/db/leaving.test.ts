@@ -28,8 +28,9 @@ function watched(gate: () => Promise<void>) {
     {
       withoutLock: false,
       at(moment, side, text) {
-        if (moment === 'before' && isStep('image-read', side, text) && text.includes('k.n'))
-          read.push(text.match(/ROW\(\d+/g)?.length ?? 0);
+        // A single key is no table of keys.
+        if (moment === 'before' && isStep('image-read', side, text) && /^SELECT \d+, (k\.n|0),/.test(text))
+          read.push(text.match(/ROW\(\d+/g)?.length ?? 1);
       },
       before: (side, text) => {
         if (!isStep('journal-delete', side, text)) return Promise.resolve();

@@ -9,13 +9,13 @@ import { Database, type DatabaseOptions, type Session } from '../../../src/db/da
 const STEPS = {
   'lock':           ['target', /tenant_lock`.*FOR (UPDATE|SHARE)/],
   'journal-read':   ['source', /^SELECT (f\.)?id, (f\.)?tenant, [^]*`journal`/],
-  'image-read':     ['source', /^SELECT [^]*STRAIGHT_JOIN/],
+  'image-read':     ['source', /^SELECT ([^]*STRAIGHT_JOIN|\d+, 0, CAST)/],
   'holders-read':   ['target', /^SELECT DISTINCT/],
   'delete':         ['target', /^DELETE .* FROM/],
   'insert':         ['target', /^((INSERT|REPLACE) INTO .* VALUES \(|LOAD DATA)/],
   'turn':           ['target', /mirror_turn`.*ON DUPLICATE/],
   'commit-target':  ['target', /^COMMIT$/],
-  'journal-delete': ['source', /^DELETE .*`journal` FROM/],
+  'journal-delete': ['source', /^DELETE .*`journal` (FROM|WHERE)/],
 } as const satisfies Record<string, readonly ['source' | 'target', RegExp]>;
 
 export type Step = keyof typeof STEPS;
