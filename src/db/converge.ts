@@ -188,10 +188,11 @@ async function attempt(
       }),
     );
   } catch (error) {
-    if (tables.length > 0 && !(error instanceof TransientDatabaseError || error instanceof LocksMissing)) {
-      if (error instanceof ImagesTooLarge) request.foresight?.areHeavy(tables);
+    if (tables.length > 0 && !(error instanceof LocksMissing)) {
+      // Of whatever kind: a journal that is too long to be read so would be met by every try.
       request.foresight?.failed(request.tenants);
-      return { kind: 'again' };
+      if (error instanceof ImagesTooLarge) request.foresight?.areHeavy(tables);
+      if (!(error instanceof TransientDatabaseError)) return { kind: 'again' };
     }
     return stepAfter(pair, tracked, request, reached, error);
   }

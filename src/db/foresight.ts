@@ -11,7 +11,14 @@ import type { Column } from './catalog.ts';
 import { SNAPSHOT, type RawRow, type TextRow } from './database.ts';
 import { shapeIn, shapeInRaw } from './fingerprint.ts';
 import { gatherImages, type Budget, type Image, type ImagesAsked } from './image-rows.ts';
-import { batchOf, fromJournal, sameKey, type JournalBatch, type JournalRows } from './journal-rows.ts';
+import {
+  batchOf,
+  fromJournal,
+  journalSql,
+  sameKey,
+  type JournalBatch,
+  type JournalRows,
+} from './journal-rows.ts';
 import type { Picture } from './pictures.ts';
 import { shapesBeside } from './shapes.ts';
 import { ident, qualified } from './sql.ts';
@@ -58,7 +65,9 @@ export class Foresight {
     if (tenants.filter((tenant) => this.#isOut(tenant)).length > 0) return [];
     const tables = new Set(tenants.flatMap((tenant) => [...(this.#tables.get(tenant) ?? [])]));
     const isFit = (id: number): boolean =>
-      !this.#heavy.has(id) && partsSql(tracked.source(id).table.primary, 'f.row_key') !== null;
+      tracked.has(id) &&
+      !this.#heavy.has(id) &&
+      partsSql(tracked.source(id).table.primary, 'f.row_key') !== null;
     return tables.size <= TABLES_MAX && [...tables].every(isFit) ? [...tables] : [];
   }
 
@@ -167,7 +176,8 @@ function imagesAsked(control: string, rows: JournalRows, side: TrackedTable): Im
   const joined = `STRAIGHT_JOIN ${qualified(table.schema, table.name)} t ON ${isRow} ${joinChain(side, 't')}`;
   return {
     side,
-    rows: fromJournal(control, rows, joined, `f.table_id = ${side.id}`),
+    // Of the same rows: whoever looked for those of the table would walk through a backlog of others.
+    rows: `(${journalSql(control, rows)}) f ${joined} WHERE f.table_id = ${side.id}`,
     place: 'f.row_key',
     keyAt: (place) => place.toString('utf8'),
   };

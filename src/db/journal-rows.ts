@@ -48,11 +48,10 @@ function isOf({ after, without = [], skips = [] }: JournalRows): string {
  * FROM: what the rows `f` of `journalSql` lead to, oldest first, the same as often as several of them do; at most `limit`
  * in all. Joined as they are found: a table of them would be a temporary one.
  *
- * @param joined behind `f`
- * @param also conditions
+ * @param joined behind `f`; finds something for each of them, else a backlog would be walked through
  */
-export const fromJournal = (control: string, rows: JournalRows, joined: string, also = 'TRUE'): string =>
-  `${qualified(control, 'journal')} f FORCE INDEX (by_tenant) ${joined} WHERE ${isOf(rows)} AND ${also} ORDER BY f.id LIMIT ${rows.limit}`;
+export const fromJournal = (control: string, rows: JournalRows, joined: string): string =>
+  `${qualified(control, 'journal')} f FORCE INDEX (by_tenant) ${joined} WHERE ${isOf(rows)} ORDER BY f.id LIMIT ${rows.limit}`;
 
 /** Journal rows `j` of the key of `f`. */
 export const sameKey = (control: string): string =>

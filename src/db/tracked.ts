@@ -99,6 +99,10 @@ export class Tracked {
     return this.all().filter((tracked) => concerns(tracked, tenant));
   }
 
+  has(id: number): boolean {
+    return this.#source.has(id);
+  }
+
   source(id: number): TrackedTable {
     return found(this.#source.get(id), id);
   }

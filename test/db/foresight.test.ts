@@ -2,6 +2,7 @@
 import { beforeAll, beforeEach, expect, it } from 'vitest';
 
 import { STATEMENTS, type Statement } from '../../src/db/database.ts';
+import { Foresight } from '../../src/db/foresight.ts';
 import { Mirror } from '../../src/db/mirror.ts';
 import { loadTracked } from '../../src/db/tracked.ts';
 import { child, column, dump, useFixture } from '../support/pair.ts';
@@ -127,6 +128,39 @@ it('a batch of another table, or a long one, is read once more', async () => {
   await learn('UPDATE orders SET n = n + 1 WHERE id = 1', 'ant');
   await fixture().sql('source', 'DELETE FROM orders WHERE id BETWEEN 102 AND 1000');
   expect((await reach('ant')).snapshots).toBe(2);
+});
+
+it('a backlog of another table is not walked through for rows of the one that was foreseen', async () => {
+  await learn('UPDATE orders SET n = n + 1 WHERE id = 1', 'ant');
+  const many = Array.from({ length: 3_000 }, (_, n) => `(1, 'n${n}', NULL)`);
+  await fixture().sql('source', `INSERT INTO parts VALUES ${many.join(', ')}`);
+  const { source } = fixture().pair;
+  const examined = async (): Promise<number> => {
+    const [row] = await source.rows(
+      `SELECT COALESCE(SUM(SUM_ROWS_EXAMINED), 0) AS n FROM performance_schema.events_statements_summary_by_digest
+       WHERE DIGEST_TEXT LIKE 'SELECT ? , \`f\` . \`row_key\` ,%'`,
+    );
+    return Number(row!['n']);
+  };
+  const before = await examined();
+  await mirror.reachTogether(['ant'], () => Promise.resolve());
+  const found = (await examined()) - before;
+  expect(found).toBeGreaterThan(0);
+  expect(found).toBeLessThan(1_000);
+  await mirror.drain('ant');
+  await fixture().sql('source', "DELETE FROM parts WHERE code LIKE 'n%'");
+  await mirror.drain('ant');
+});
+
+it('a table that is tracked no longer is not foreseen', async () => {
+  await learn('UPDATE orders SET n = n + 1 WHERE id = 1', 'ant');
+  const { tracked } = fixture();
+  const { id } = tracked.byName('orders');
+  const foresight = new Foresight();
+  foresight.learn({ keys: [{ tenant: 'ant', tableId: id, key: '1:1' }] });
+  expect(foresight.of(tracked, ['ant'])).toEqual([id]);
+  foresight.learn({ keys: [{ tenant: 'ant', tableId: 4_711, key: '1:1' }] });
+  expect(foresight.of(tracked, ['ant'])).toEqual([]);
 });
 
 it('a key that is written over and over is read ahead once in a while', async () => {
