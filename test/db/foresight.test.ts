@@ -144,9 +144,7 @@ it('a backlog of another table is not walked through for rows of the one that wa
   };
   const before = await examined();
   await mirror.reachTogether(['ant'], () => Promise.resolve());
-  const found = (await examined()) - before;
-  expect(found).toBeGreaterThan(0);
-  expect(found).toBeLessThan(1_000);
+  expect((await examined()) - before).toBeLessThan(1_000);
   await mirror.drain('ant');
   await fixture().sql('source', "DELETE FROM parts WHERE code LIKE 'n%'");
   await mirror.drain('ant');
