@@ -45,6 +45,7 @@ export const run = (): Promise<Result> =>
           readsPerSecondWithout: rounded(median(found['without']!)),
           readsPerSecondWithShadow: rounded(median(found['shadow']!)),
           shareCompared: rounded(shadow.samples / reads.source),
+          shareRepeated: rounded(shadow.repeated / reads.source),
           shareDropped: rounded(shadow.dropped / reads.source),
           differing: shadow.differing,
         },

@@ -12,7 +12,8 @@ import type { Mirroring } from './mirror-hints.ts';
 import type { Notices } from './notices.ts';
 import type { Settings } from './options.ts';
 import { assertSameSchema, joined, scoped, type Scopes } from './scope.ts';
-import { clocked, type Clocked } from './shadow-look.ts';
+import { clocked } from './shadow-look.ts';
+import { Transcript } from './shadow-repeats.ts';
 import type { ShadowReader } from './shadow.ts';
 import type { FallbackReason, Stats } from './stats.ts';
 import { safeMessage, type Telemetry } from './telemetry.ts';
@@ -96,10 +97,13 @@ export class Reads {
     const shadow = this.#sampledOn(tenant, name, flag.stage);
     if (shadow === null)
       return route.side === 'source' ? await this.#readSource(asked) : (await this.#readTarget(asked)).value;
-    const clock = clocked(asked.fn);
+    const transcript = new Transcript();
+    const clock = clocked(transcript.by(asked.fn));
     const { value, side } = await this.#readOn(route.side, { ...asked, fn: clock.fn });
     // What the target failed, and the source then answered, is asked of the target again.
-    this.#offer(asked, side === route.side ? shadow : 'target', value, clock);
+    const other = side === route.side ? shadow : 'target';
+    const tookMs = clock.tookMs() ?? 0;
+    this.#parts.shadow.offer({ tenant, name, side: other, fn: asked.fn, value, transcript, tookMs });
     return value;
   }
 
@@ -215,10 +219,6 @@ export class Reads {
     if (STAGES[stage].shadow === null || options?.neverTarget === true) return null;
     shadow.saw(tenant, name);
     return Math.random() < (options?.sampleRate ?? settings.sampleRate) ? STAGES[stage].shadow : null;
-  }
-
-  #offer<T>({ tenant, name, fn }: Asked<T>, side: Side, value: T, { tookMs }: Clocked<T>): void {
-    this.#parts.shadow.offer({ tenant, name, side, fn, value, tookMs: tookMs() ?? 0 });
   }
 }
 

@@ -19,6 +19,7 @@ import type { ApplicationPool } from './pool.ts';
 import type { ReplicaLink } from './replica.ts';
 import type { ShadowLedger } from './shadow-ledger.ts';
 import { clocked, outcomeOf, overheard } from './shadow-look.ts';
+import { Repeats, Transcript } from './shadow-repeats.ts';
 import { decide } from './shadow-verdict.ts';
 import type { Stats } from './stats.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -39,14 +40,17 @@ export interface Sample {
   readonly name: string;
   readonly fn: ReadFunction<unknown>;
   readonly value: unknown;
+  readonly transcript: Transcript;
   readonly tookMs: Milliseconds;
   /** The side to read again. */
   readonly side: Side;
 }
 
-interface Asked extends Omit<Sample, 'value'> {
+interface Asked extends Omit<Sample, 'value' | 'transcript'> {
   /** Canonical text: the caller may change the object that it got. */
   readonly answer: string;
+  /** Of what was asked and answered, for `Repeats`. */
+  readonly digest: string | null;
 }
 
 interface Look {
@@ -54,6 +58,7 @@ interface Look {
   readonly tookMs: Milliseconds;
   /** With their values in place. */
   readonly statements: readonly string[];
+  readonly digest: string | null;
 }
 
 export interface ShadowParts {
@@ -73,6 +78,8 @@ export class ShadowReader {
   readonly #slots: number;
   readonly #reads;
   readonly #verdicts = bulkhead(1, VERDICTS_QUEUE);
+  /** Given alike, by the side that was asked. */
+  readonly #repeats: Readonly<Record<Side, Repeats>> = { source: new Repeats(), target: new Repeats() };
   /** Differences that are being looked at, by tenant, name and statements. */
   readonly #underWay = new Set<string>();
   #isClosed = false;
@@ -89,11 +96,15 @@ export class ShadowReader {
   }
 
   /** Returns at once. */
-  offer({ value, ...sample }: Sample): void {
+  offer({ value, transcript, ...sample }: Sample): void {
     if (!this.#hasRoom() || isLong(value)) return this.#drop();
     const answer = canonical(value);
     if (answer.length > ANSWER_MAX) return this.#drop();
-    void this.#compareSoon({ ...sample, answer });
+    const asked = { ...sample, answer, digest: transcript.digest(sample.tenant, sample.name, answer) };
+    if (asked.digest === null || !this.#repeats[sample.side].has(asked.digest))
+      return void this.#compareSoon(asked);
+    this.#parts.stats.repeated += 1;
+    this.#count(asked, 'equal');
   }
 
   close(): void {
@@ -117,22 +128,26 @@ export class ShadowReader {
     }
     this.#measure(asked, other.tookMs);
     const seen = this.#compare(asked, other);
-    if (isDiffering(seen)) await this.#decide(asked, other);
-    else this.#count(asked, seen);
+    if (isDiffering(seen)) return this.#decide(asked, other);
+    if (asked.digest !== null && asked.digest === other.digest) this.#repeats[asked.side].add(asked.digest);
+    this.#count(asked, seen);
   }
 
   async #look(asked: Asked, side: Side): Promise<Look> {
     const { pools, guard, settings, telemetry } = this.#parts;
     if (this.#isClosed) throw new Error('closed');
     const statements: string[] = [];
-    const clock = clocked(overheard(asked.fn, (statement) => void statements.push(statement)));
+    const transcript = new Transcript();
+    const fn = overheard(asked.fn, (statement) => void statements.push(statement));
+    const clock = clocked(transcript.by(fn));
     const { targetReadMs: deadlineMs } = settings;
     const { tenant, name } = asked;
     const ask = () => pools[side].read(tenant, clock.fn, { deadlineMs });
     const read = () => outcomeOf(() => telemetry.operation({ tenant, name, side, purpose: 'shadow' }, ask));
     try {
       const answer = await (side === 'target' ? guard.aside(read) : read());
-      return { answer, tookMs: clock.tookMs() ?? 0, statements };
+      const digest = transcript.digest(tenant, name, answer);
+      return { answer, tookMs: clock.tookMs() ?? 0, statements, digest };
     } catch (error) {
       // Given up while it ran: as slow as that, at least.
       if (error instanceof DeadlineError && clock.hasBegun()) this.#measure(asked, deadlineMs);

@@ -46,6 +46,8 @@ export interface Stats {
     dropped: number;
     /** Begun but not decided: a side failed, or the journal never held still. */
     undecided: number;
+    /** Of `samples`: the other side gave the same rows for the same statements a moment before, and was not asked again. */
+    repeated: number;
     /** Differed while the same question was being looked at: one look, counted once. */
     joined: number;
     /** Of `differing`, in which way; and, apart from them, `slower`. */
@@ -82,6 +84,7 @@ export const newStats = (): Stats => ({
     reordered: 0,
     dropped: 0,
     undecided: 0,
+    repeated: 0,
     joined: 0,
     classes: zeros(),
     latency: { source: newHistogram(), target: newHistogram() },
