@@ -55,7 +55,7 @@ export const overheard =
     return whileLent(outer, fn);
   };
 
-async function whileLent<T>(lent: LentConnection, fn: ReadFunction<T>): Promise<T> {
+export async function whileLent<T>(lent: LentConnection, fn: ReadFunction<T>): Promise<T> {
   try {
     return await fn(lent.facade);
   } finally {

@@ -10,10 +10,11 @@ import { createHash } from 'node:crypto';
 import type { QueryOptions } from 'mysql2/promise';
 
 import { LentConnection, type Answer, type ReadFunction } from './handle.ts';
+import { whileLent } from './shadow-look.ts';
 import { SECOND, type Milliseconds } from '../domain/duration.ts';
 
 /** What is remembered is this old at least before it is forgotten, and at most twice as old. */
-export const WINDOW: Milliseconds = 2.5 * SECOND;
+const WINDOW: Milliseconds = 2.5 * SECOND;
 /** Of one window; further ones are asked again. */
 const REMEMBERED_MAX = 10_000;
 
@@ -51,7 +52,7 @@ export class Transcript {
 
   /** The function, overheard; a fallback runs it again, which begins anew. */
   by<T>(fn: ReadFunction<T>): ReadFunction<T> {
-    return async (conn) => {
+    return (conn) => {
       const lines: (string | null)[] = [];
       this.#lines = lines;
       const lent = new LentConnection(async (statement) => {
@@ -63,11 +64,7 @@ export class Transcript {
         if (rows !== null) lines[at] = asked + rows;
         return answer;
       }, true); // what may be sent is judged by the connection below
-      try {
-        return await fn(lent.facade);
-      } finally {
-        lent.close();
-      }
+      return whileLent(lent, fn);
     };
   }
 

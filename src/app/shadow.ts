@@ -78,8 +78,7 @@ export class ShadowReader {
   readonly #slots: number;
   readonly #reads;
   readonly #verdicts = bulkhead(1, VERDICTS_QUEUE);
-  /** Given alike, by the side that was asked. */
-  readonly #repeats: Readonly<Record<Side, Repeats>> = { source: new Repeats(), target: new Repeats() };
+  readonly #repeats = new Repeats();
   /** Differences that are being looked at, by tenant, name and statements. */
   readonly #underWay = new Set<string>();
   #isClosed = false;
@@ -101,8 +100,7 @@ export class ShadowReader {
     const answer = canonical(value);
     if (answer.length > ANSWER_MAX) return this.#drop();
     const asked = { ...sample, answer, digest: transcript.digest(sample.tenant, sample.name, answer) };
-    if (asked.digest === null || !this.#repeats[sample.side].has(asked.digest))
-      return void this.#compareSoon(asked);
+    if (asked.digest === null || !this.#repeats.has(asked.digest)) return void this.#compareSoon(asked);
     this.#parts.stats.repeated += 1;
     this.#count(asked, 'equal');
   }
@@ -129,7 +127,7 @@ export class ShadowReader {
     this.#measure(asked, other.tookMs);
     const seen = this.#compare(asked, other);
     if (isDiffering(seen)) return this.#decide(asked, other);
-    if (asked.digest !== null && asked.digest === other.digest) this.#repeats[asked.side].add(asked.digest);
+    if (asked.digest !== null && asked.digest === other.digest) this.#repeats.add(asked.digest);
     this.#count(asked, seen);
   }
 
